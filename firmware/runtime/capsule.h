@@ -1,0 +1,74 @@
+/* The capsule: one model compiled ahead of time, called through one table.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A capsule owns no RAM. It states how many bytes it needs in each memory region; the caller
+ * hands over that many, aligned to CAPSULE_ALIGN, and keeps them for as long as it calls in.
+ * Region 0 is always there; region 1 exists only on boards that have a second kind of RAM.
+ *
+ * The table is generated code; nothing in it is trusted before the image that carries it has
+ * been verified. */
+#ifndef CAPSULE_H
+#define CAPSULE_H
+
+#include <stdint.h>
+
+#define CAPSULE_MAGIC 0x4c534354u /* "TCSL", little endian */
+#define CAPSULE_ABI 1u            /* raised by every change to this file's structs */
+#define CAPSULE_REGIONS 2
+#define CAPSULE_MAX_RANK 6
+#define CAPSULE_ALIGN 16
+
+enum capsule_dtype {
+    CAPSULE_S8 = 1,
+    CAPSULE_S16 = 2,
+    CAPSULE_S32 = 3,
+    CAPSULE_U8 = 4,
+    CAPSULE_BOOL = 5,
+    CAPSULE_F32 = 6,
+    CAPSULE_S64 = 7,
+};
+
+struct capsule_tensor {
+    const char *name;
+    uint32_t bytes;
+    uint16_t region;              /* where the tensor lies while the caller may touch it: */
+    uint16_t rank;                /* memory->region[region] + offset */
+    uint32_t offset;
+    uint32_t dims[CAPSULE_MAX_RANK];
+    enum capsule_dtype dtype;
+    float scale;                  /* real = scale * (q - zero_point); 0 if not quantised */
+    int32_t zero_point;
+};
+
+struct capsule_memory {
+    uint8_t *region[CAPSULE_REGIONS];
+};
+
+struct capsule {
+    uint32_t magic;
+    uint32_t abi;
+    const char *name;
+    uint8_t model_id[32];         /* SHA-256 of the source model */
+    uint32_t arena_bytes[CAPSULE_REGIONS];
+    uint32_t state_bytes[CAPSULE_REGIONS]; /* the first of them: kept between inferences */
+    uint16_t input_count;
+    uint16_t output_count;
+    uint16_t label_count;
+    uint16_t layer_count;
+    const struct capsule_tensor *inputs;
+    const struct capsule_tensor *outputs;
+    const char *const *labels;    /* label_count names of the first output's classes */
+    const char *const *layers;    /* layer_count names, in the order they run */
+    uint32_t macs;                /* multiply-accumulates of one inference */
+
+    /* Puts state tensors (SVDF, LSTM) at their start. Call once before the first invoke. */
+    void (*reset)(const struct capsule_memory *memory);
+
+    /* Reads the inputs where they lie, leaves the outputs where they lie; inputs are
+     * overwritten. Never fails: everything that can was checked when it was generated. */
+    void (*invoke)(const struct capsule_memory *memory);
+};
+
+extern const struct capsule capsule_table;
+
+#endif

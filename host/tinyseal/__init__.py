@@ -1,0 +1,5 @@
+"""Sealed, metered, observable neural-network firmware for microcontrollers."""
+
+from typing import Final
+
+__version__: Final = "0.1.0"

@@ -1,0 +1,36 @@
+"""The `tinyseal` command. Each sub-command is one module here, registered below."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from tinyseal import __version__
+from tinyseal.cli.output import errors
+from tinyseal.errors import ToolError
+
+app = typer.Typer(
+    name="tinyseal",
+    help="Trained networks into sealed, metered, observable firmware for microcontrollers.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    if version:
+        typer.echo(f"tinyseal {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command line; expected failures are one line on stderr and exit code 1."""
+    try:
+        app()
+    except ToolError as e:
+        errors.print("[bold red]error:[/]", end=" ")
+        errors.print(str(e), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)

@@ -1,0 +1,123 @@
+"""What an emitter hands to the template: C objects as data, so that templates only lay out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from tinyseal.graph.lowering import Array
+from tinyseal.plan.model import Buffer, Plan, Step
+
+C_TYPES: Final = {
+    "int8": "int8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "uint8": "uint8_t",
+    "uint32": "uint32_t",
+    "float32": "float",
+    "bool": "uint8_t",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class CArray:
+    """A constant array, aligned to 4 bytes or more."""
+
+    name: str
+    data: Array
+
+    @property
+    def ctype(self) -> str:
+        return C_TYPES[self.data.dtype.name]
+
+    @property
+    def size(self) -> int:
+        return int(self.data.size)
+
+
+@dataclass(frozen=True)
+class CStruct:
+    """A constant struct with designated initialisers, every value already C text."""
+
+    ctype: str
+    name: str
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Emitted:
+    """One layer in C: constants, and the statements of its function."""
+
+    headers: tuple[str, ...] = ()
+    arrays: tuple[CArray, ...] = ()
+    structs: tuple[CStruct, ...] = ()
+    statements: tuple[str, ...] = ()
+
+
+class Emission:
+    """Collects one layer's C; emitters call it, in order, then return `emission.done()`."""
+
+    def __init__(self, plan: Plan, step: Step) -> None:
+        self.plan = plan
+        self.step = step
+        self.prefix = f"layer_{step.index}"
+        self._headers: list[str] = []
+        self._arrays: list[CArray] = []
+        self._structs: list[CStruct] = []
+        self._statements: list[str] = []
+
+    def header(self, name: str) -> None:
+        self._headers.append(name)
+
+    def array(self, suffix: str, data: Array | None) -> str:
+        """A constant array named `layer_N_<suffix>`; the name, or `0` for None."""
+        if data is None:
+            return "0"
+        array = CArray(f"{self.prefix}_{suffix}", np.ascontiguousarray(data))
+        self._arrays.append(array)
+        return array.name
+
+    def struct(self, ctype: str, suffix: str, **fields: Any) -> str:
+        """A constant struct; integers and C text as values; returns its name."""
+        name = f"{self.prefix}_{suffix}"
+        values = tuple((key, str(value)) for key, value in fields.items())
+        self._structs.append(CStruct(ctype, name, values))
+        return name
+
+    def statement(self, text: str) -> None:
+        self._statements.append(text)
+
+    def input(self, position: int) -> str:
+        """C expression of type `const void *` for an input, constant or not."""
+        index = self.step.lowered.inputs[position]
+        data = self.plan.graph.tensor(index).data
+        if data is not None:
+            return self.array(f"input_{position}", data)
+        return self._pointer(self.plan.buffers[index])
+
+    def output(self, position: int = 0) -> str:
+        """C expression of type `void *`."""
+        return self._pointer(self.plan.buffers[self.step.lowered.outputs[position]])
+
+    def state(self, position: int) -> str:
+        return self._pointer(self.plan.buffers[self.step.lowered.state[position]])
+
+    def scratch(self) -> str:
+        assert self.step.scratch is not None
+        return self._pointer(self.step.scratch)
+
+    def done(self) -> Emitted:
+        return Emitted(
+            tuple(self._headers),
+            tuple(self._arrays),
+            tuple(self._structs),
+            tuple(self._statements),
+        )
+
+    @staticmethod
+    def _pointer(buffer: Buffer) -> str:
+        # Through void *: the arena and every offset in it are aligned to CAPSULE_ALIGN.
+        return f"(void *)(memory->region[{buffer.region}] + {buffer.offset})"

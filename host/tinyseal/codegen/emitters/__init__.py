@@ -1,0 +1,13 @@
+"""One emitter per C kernel: parameters in, C constants and a call out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tinyseal.codegen.emission import Emission
+from tinyseal.codegen.emitters import reference_dense
+
+EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
+    **reference_dense.EMITTERS,
+}

@@ -1,0 +1,29 @@
+"""The errors a user may see. Each message says what, where, how much, and the way out."""
+
+
+class ToolError(Exception):
+    """Base of every expected failure; `cli` prints its one line and exits 1."""
+
+
+class ModelError(ToolError):
+    """The model file is malformed, truncated, or uses something the importer does not read."""
+
+
+class UnsupportedError(ModelError):
+    """The model is well-formed, but one of its operators has no implementation here."""
+
+
+class BoardError(ToolError):
+    """A board profile is wrong, or no board has the name asked for."""
+
+
+class PlanError(ToolError):
+    """The model does not fit the board; the message carries the numbers."""
+
+
+class BuildError(ToolError):
+    """A toolchain or third-party source is missing or failed."""
+
+
+class DeviceError(ToolError):
+    """A board (real or virtual) did not start, answer, or answer as specified."""

@@ -1,0 +1,28 @@
+"""One module per operator family; `lower` finds the right one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tinyseal.errors import UnsupportedError
+from tinyseal.graph.ir import Graph, Op, OpKind
+from tinyseal.graph.lowering import Lowered, Lowering
+from tinyseal.graph.ops import fully_connected
+
+LOWERINGS: Final[dict[OpKind, Lowering]] = {
+    **fully_connected.LOWERINGS,
+}
+
+
+def lower(graph: Graph, op: Op) -> Lowered:
+    """The kernel parameters of `op`; UnsupportedError names the operator and its node."""
+    lowering = LOWERINGS.get(op.kind)
+    if lowering is None:
+        raise UnsupportedError(
+            f"{graph.name}: node {op.index}: {op.kind.value} version {op.version} "
+            f"is not supported; supported: {', '.join(k.value for k in LOWERINGS)}"
+        )
+    return lowering(graph, op)
+
+
+__all__ = ["LOWERINGS", "lower"]

@@ -1,0 +1,12 @@
+"""Every C kernel the code generator can call, and what the planner must know of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tinyseal.plan.kernels import reference_dense
+from tinyseal.plan.kernels.kernel import Kernel, KernelSet
+
+KERNELS: Final[tuple[Kernel, ...]] = (*reference_dense.KERNELS,)
+
+__all__ = ["KERNELS", "Kernel", "KernelSet"]

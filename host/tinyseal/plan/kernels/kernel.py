@@ -1,0 +1,35 @@
+"""The planner's view of one C kernel."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tinyseal.board import Board
+from tinyseal.graph.lowering import Params
+
+
+class KernelSet(enum.Enum):
+    REFERENCE = "reference"
+    CMSIS_NN = "cmsis-nn"
+    TUNED = "tuned"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One C function that implements one Params type, on the boards and sizes it supports.
+
+    `scratch` is the working memory in bytes; `instructions` the estimated executed instructions;
+    `in_place` the input positions whose memory the output may take (same size, element by
+    element in step).
+    """
+
+    set: KernelSet
+    function: str  # its C name, and the key of its emitter
+    params: type[Params]
+    instructions: Callable[[Any, Board], float]
+    supports: Callable[[Any, Board], bool] = lambda params, board: True
+    scratch: Callable[[Any, Board], int] = lambda params, board: 0
+    in_place: tuple[int, ...] = ()

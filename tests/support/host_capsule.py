@@ -1,0 +1,104 @@
+"""Generated C, compiled for this machine and called through ctypes: the device's kernels, here."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinyseal.codegen.generate import generate_capsule
+from tinyseal.plan.model import Plan
+
+RUNTIME = Path(__file__).resolve().parents[2] / "firmware" / "runtime"
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wmissing-prototypes", "-Werror"]
+SANITIZE = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
+
+
+class _Tensor(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("bytes", ctypes.c_uint32),
+        ("region", ctypes.c_uint16),
+        ("rank", ctypes.c_uint16),
+        ("offset", ctypes.c_uint32),
+        ("dims", ctypes.c_uint32 * 6),
+        ("dtype", ctypes.c_int),
+        ("scale", ctypes.c_float),
+        ("zero_point", ctypes.c_int32),
+    ]
+
+
+class _Memory(ctypes.Structure):
+    _fields_ = [("region", ctypes.c_void_p * 2)]
+
+
+class _Capsule(ctypes.Structure):
+    _fields_ = [
+        ("magic", ctypes.c_uint32),
+        ("abi", ctypes.c_uint32),
+        ("name", ctypes.c_char_p),
+        ("model_id", ctypes.c_uint8 * 32),
+        ("arena_bytes", ctypes.c_uint32 * 2),
+        ("state_bytes", ctypes.c_uint32 * 2),
+        ("input_count", ctypes.c_uint16),
+        ("output_count", ctypes.c_uint16),
+        ("label_count", ctypes.c_uint16),
+        ("layer_count", ctypes.c_uint16),
+        ("inputs", ctypes.POINTER(_Tensor)),
+        ("outputs", ctypes.POINTER(_Tensor)),
+        ("labels", ctypes.c_void_p),
+        ("layers", ctypes.POINTER(ctypes.c_char_p)),
+        ("macs", ctypes.c_uint32),
+        ("reset", ctypes.CFUNCTYPE(None, ctypes.POINTER(_Memory))),
+        ("invoke", ctypes.CFUNCTYPE(None, ctypes.POINTER(_Memory))),
+    ]
+
+
+class HostCapsule:
+    """The capsule of `plan`, built in `folder` and loaded into this process."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self._plan = plan
+        source, library = folder / "capsule.c", folder / "capsule.so"
+        source.write_text(generate_capsule(plan))
+        functions = {step.kernel.function for step in plan.steps}
+        assert functions, "a capsule without layers proves nothing"
+        kernels = sorted((RUNTIME / "kernels").glob("*.c"))
+        subprocess.run(
+            ["gcc", "-std=c11", "-O1", "-shared", "-fPIC", *WARNINGS, *SANITIZE,
+             f"-I{RUNTIME}", f"-I{RUNTIME / 'kernels'}", str(source), *map(str, kernels),
+             "-lm", "-o", str(library)],
+            check=True,
+        )  # fmt: skip
+        self._capsule = _Capsule.in_dll(ctypes.CDLL(str(library)), "capsule_table")
+        self._memory = _Memory()
+        self._arenas: list[npt.NDArray[np.uint8]] = []
+        self._raw: list[npt.NDArray[np.uint8]] = []
+        for region in range(2):
+            size = self._capsule.arena_bytes[region]
+            raw = np.full(size + 64, 0xA5, dtype=np.uint8)
+            start = -raw.ctypes.data % 16
+            self._arenas.append(raw[start : start + size])
+            self._memory.region[region] = raw.ctypes.data + start
+            self._raw.append(raw)  # keeps the memory alive
+        self._capsule.reset(self._memory)
+
+    def invoke(self, inputs: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        graph, capsule = self._plan.graph, self._capsule
+        for i, value in enumerate(inputs):
+            self._bytes(capsule.inputs[i])[:] = np.ascontiguousarray(value).view(np.uint8).ravel()
+        capsule.invoke(self._memory)
+        outputs = []
+        for i, index in enumerate(graph.outputs):
+            tensor = graph.tensor(index)
+            raw = self._bytes(capsule.outputs[i]).copy()
+            outputs.append(raw.view(tensor.dtype.value).reshape(tensor.shape))
+        return outputs
+
+    def _bytes(self, tensor: _Tensor) -> npt.NDArray[np.uint8]:
+        return self._arenas[tensor.region][tensor.offset : tensor.offset + tensor.bytes]
