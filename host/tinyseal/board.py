@@ -1,17 +1,30 @@
-"""Board profiles: one TOML a board, data only, every key known and every number in range."""
+"""Board profiles: one TOML a board, data only, every key known and every number in range.
+
+The profile is the only place a board is described: toolchain, memory map, flash geometry,
+partitions, clock, cost and power model, console, flasher, runner and capabilities. Loading one
+reports every fault at once, a line each: file, key, what was expected.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import enum
+import json
+import os
 import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tinyseal.errors import BoardError
 
 BOARDS_DIR: Final = Path(__file__).resolve().parents[2] / "boards"
+MAX_ARENA_REGIONS: Final = 2  # CAPSULE_REGIONS
 
 
 class Core(enum.Enum):
@@ -42,52 +55,147 @@ class Core(enum.Enum):
         return self.value.startswith("cortex-")
 
 
+Name = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_-]*$", description="lower-case letters, digits, - and _")
+]
+Address = Annotated[int, Field(ge=0, lt=2**32, description="an address from 0 to 0xffffffff")]
+Size = Annotated[int, Field(gt=0, le=2**32, description="a number of bytes, at least 1")]
+Count = Annotated[int, Field(gt=0, description="a whole number, at least 1")]
+Text = Annotated[str, Field(min_length=1, description="some text")]
+Words = Annotated[tuple[str, ...], Field(description="a list of strings")]
+Flag = Annotated[bool, Field(description="true or false")]
+Milliwatts = Annotated[
+    float, Field(gt=0, allow_inf_nan=False, description="a number of milliwatts above 0")
+]
+
+
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+_Section = TypeVar("_Section", bound=_Strict)
 
 
 class Toolchain(_Strict):
-    prefix: str  # "arm-none-eabi-"; "" for the host's own compiler
-    cflags: tuple[str, ...]  # machine flags, given to compiler and linker alike
-    package: str  # Debian package, for the message when it is missing
+    prefix: Annotated[str, Field(description='a prefix such as "arm-none-eabi-"; "" for the host')]
+    cflags: Words  # machine flags, given to compiler and linker alike
+    package: Text  # Debian package, for the message when it is missing
 
 
 class Memory(_Strict):
-    """One address range. The linker places code and constants in `flash`, the rest in `ram`."""
+    """One address range. The linker places code and constants in `flash`, the rest in `ram`.
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    kind: Literal["flash", "ram"]
-    base: Annotated[int, Field(ge=0, lt=2**32)]
-    bytes: Annotated[int, Field(gt=0, le=2**32)]
-    arena_bytes: Annotated[int, Field(ge=0)] = 0  # how much of it the model's arena may take
+    RAM is listed fastest first: that is the order in which the planner fills it.
+    """
+
+    name: Annotated[
+        str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="lower-case letters, digits and _")
+    ]
+    kind: Annotated[Literal["flash", "ram"], Field(description='"flash" or "ram"')]
+    base: Address
+    bytes: Size
+    # how much of it the model's arena may take
+    arena_bytes: Annotated[int, Field(ge=0, description="a number of bytes, 0 or more")] = 0
+
+    @property
+    def end(self) -> int:
+        """The first address behind it."""
+        return self.base + self.bytes
+
+
+class Flash(_Strict):
+    """Geometry of the memory that holds the partitions."""
+
+    memory: Name  # which [[memory]] of kind "flash"
+    erase_bytes: Size  # smallest erasable unit
+    program_bytes: Size  # smallest programmable unit
+    endurance_cycles: Count  # guaranteed erase cycles of one unit
+
+
+Role = Literal["bootloader", "app", "capsule", "counter", "storage"]
+MAX_PER_ROLE: Final[dict[str, int]] = {"app": 2, "capsule": 2}  # two slots each; others once
+
+
+class Partition(_Strict):
+    """A part of the flash, in whole erase units; `app` and `capsule` come as one or two slots."""
+
+    name: Name
+    role: Annotated[
+        Role, Field(description=f"one of {', '.join(json.dumps(r) for r in get_args(Role))}")
+    ]
+    offset: Annotated[int, Field(ge=0, lt=2**32, description="an offset into the flash, from 0")]
+    bytes: Size
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.bytes
 
 
 class Clock(_Strict):
-    hz: Annotated[int, Field(gt=0)]
+    hz: Annotated[int, Field(gt=0, description="a frequency in hertz, at least 1")]
+
+
+class Cost(_Strict):
+    """Turns counted instructions into estimated cycles: an average over inference code."""
+
+    cycles_per_instruction: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="a number above 0")
+    ]
+
+
+class Power(_Strict):
+    active_mw: Milliwatts  # core and memories while inferring, at clock.hz
+    sleep_mw: Milliwatts  # RAM kept
 
 
 class Console(_Strict):
-    baud: Annotated[int, Field(gt=0)]
+    baud: Annotated[int, Field(gt=0, description="a bit rate, at least 1")]
+
+
+class Capabilities(_Strict):
+    """What the hardware offers; security claims stop where these are false."""
+
+    fpu: Flag  # single precision in hardware
+    trustzone: Flag  # secure and non-secure worlds (Armv8-M)
+    otp: Flag  # one-time programmable bits
+    rng: Flag  # true random numbers
+    unique_id: Flag  # an id burnt in by the maker
+
+
+class Flasher(_Strict):
+    """How firmware reaches a real board. `{elf}`, `{bin}`, `{hex}`, `{port}` are filled in."""
+
+    binary: Text
+    package: Text  # where the binary comes from, for the message when it is missing
+    args: Words
 
 
 class QemuRunner(_Strict):
     """A virtual board: how to start it. `{elf}` stands for the firmware."""
 
-    kind: Literal["qemu"]
-    binary: str
-    package: str  # Debian package
-    args: tuple[str, ...]
+    kind: Annotated[Literal["qemu"], Field(description='"qemu"')]
+    binary: Text
+    package: Text  # Debian package
+    args: Words
 
 
 class Board(_Strict):
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
-    title: str
-    chip: str
-    core: Core
+    name: Name
+    title: Text
+    chip: Text
+    core: Annotated[
+        Core, Field(description=f"one of {', '.join(json.dumps(c.value) for c in Core)}")
+    ]
     toolchain: Toolchain
     memory: tuple[Memory, ...]
     clock: Clock
+    cost: Cost
     console: Console
+    capabilities: Capabilities
+    flash: Flash | None = None  # there when a memory of kind "flash" is
+    partition: tuple[Partition, ...] = ()
+    power: Power | None = None
+    flasher: Flasher | None = None
     runner: QemuRunner | None = None
 
     @property
@@ -95,17 +203,209 @@ class Board(_Strict):
         """RAM the arena may use, fastest first; at most CAPSULE_REGIONS of them."""
         return tuple(m for m in self.memory if m.arena_bytes)
 
+    @property
+    def flash_bytes(self) -> int:
+        """Room for code and constants; 0 on a board without flash (the build machine)."""
+        return sum(m.bytes for m in self.memory if m.kind == "flash")
+
+    @property
+    def ram_bytes(self) -> int:
+        return sum(m.bytes for m in self.memory if m.kind == "ram")
+
+    def partitions(self, role: Role) -> tuple[Partition, ...]:
+        return tuple(p for p in self.partition if p.role == role)
+
+    def seconds(self, instructions: float) -> float:
+        """Estimated time of `instructions` at this board's clock."""
+        return instructions * self.cost.cycles_per_instruction / self.clock.hz
+
 
 def load_board(name: str, boards_dir: Path = BOARDS_DIR) -> Board:
-    """The profile `boards/<name>.toml`; BoardError names file, key and what was expected."""
-    path = boards_dir / f"{name}.toml"
-    if not path.is_file():
+    """The profile `boards/<name>.toml`, or the file `name` if that is a path to a .toml.
+
+    BoardError lists every fault, a line each: file, key, what was expected.
+    """
+    if name.endswith(".toml") or os.sep in name:
+        path = Path(name)
+        if not path.is_file():
+            raise BoardError(f"no board file {name}; boards: {', '.join(board_names(boards_dir))}")
+        return read_board(path)
+    if name not in board_names(boards_dir):
         raise BoardError(f"no board {name!r}; boards: {', '.join(board_names(boards_dir))}")
-    try:
-        return Board.model_validate(tomllib.loads(path.read_text()), strict=False)
-    except (tomllib.TOMLDecodeError, ValidationError) as e:
-        raise BoardError(f"{path}: {e}") from e
+    board = read_board(boards_dir / f"{name}.toml")
+    if board.name != name:
+        raise BoardError(
+            f"{name}.toml: name: expected {name!r} as the file says, is {board.name!r}"
+        )
+    return board
 
 
 def board_names(boards_dir: Path = BOARDS_DIR) -> list[str]:
     return sorted(p.stem for p in boards_dir.glob("*.toml"))
+
+
+def read_board(path: Path) -> Board:
+    """The profile in `path`; BoardError as load_board."""
+    shown = path.name if path.parent == BOARDS_DIR else str(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise BoardError(f"{shown}: cannot be read: {e}") from e
+    except tomllib.TOMLDecodeError as e:
+        raise BoardError(f"{shown}: is not TOML: {e}") from e
+    faults = [*_shape_faults(data), *_sense_faults(data)]
+    if faults:
+        raise BoardError("\n".join(f"{shown}: {fault}" for fault in faults))
+    return Board.model_validate_json(_as_json(data))
+
+
+def _as_json(value: object) -> str:
+    # JSON mode takes lists for tuples and strings for enums, and is strict in all else.
+    return json.dumps(value, default=str)
+
+
+def _shape_faults(data: Mapping[str, Any]) -> Iterator[str]:
+    """Unknown keys, missing keys, wrong types, numbers out of range."""
+    try:
+        Board.model_validate_json(_as_json(data))
+    except ValidationError as e:
+        for error in e.errors(include_url=False):
+            yield _in_plain_words(error["loc"], error["type"], error["input"])
+
+
+def _in_plain_words(loc: tuple[int | str, ...], kind: str, value: object) -> str:
+    expected, siblings = _expected(loc)
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)[1:]
+    if kind == "extra_forbidden":
+        close = difflib.get_close_matches(str(loc[-1]), siblings, 1)
+        hint = f"did you mean {close[0]}?" if close else f"keys here: {', '.join(siblings)}"
+        return f"{key}: unknown key; {hint}"
+    if kind == "missing":
+        return f"{key}: missing; expected {expected}"
+    shown = json.dumps(value, default=str)
+    return f"{key}: expected {expected}, is {shown if len(shown) <= 60 else shown[:57] + '...'}"
+
+
+def _expected(loc: Sequence[int | str]) -> tuple[str, list[str]]:
+    """What belongs at `loc`, in words, and the keys of the table it is in."""
+    model: type[BaseModel] = Board
+    words, siblings = "a table", list(Board.model_fields)
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        siblings = [k for k in model.model_fields]
+        field = model.model_fields.get(part)
+        if field is None:
+            break
+        inner = [field.annotation, *get_args(field.annotation)]
+        tables = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
+        if tables:
+            model = tables[0]
+            listed = get_args(field.annotation)[-1:] == (Ellipsis,)
+            head = f"[[{part}]]" if listed else f"[{part}]"
+            words = f"{head} with {', '.join(model.model_fields)}"
+        else:
+            words = field.description or "another value"
+    return words, siblings
+
+
+def _sense_faults(data: Mapping[str, Any]) -> Iterator[str]:
+    """What the numbers say together, as far as each entry is sound by itself."""
+    memory = _sound(Memory, data.get("memory"))
+    partition = _sound(Partition, data.get("partition"))
+    yield from _memory_faults(memory)
+    listed = data.get("memory")
+    if isinstance(listed, list) and len(memory) == len(listed):
+        arenas = sum(1 for m in memory if m.kind == "ram" and m.arena_bytes)
+        if not 1 <= arenas <= MAX_ARENA_REGIONS:
+            yield (
+                f"memory: expected 1 to {MAX_ARENA_REGIONS} RAM memories with arena_bytes, "
+                f"has {arenas}"
+            )
+    flash_names = [m.name for m in memory if m.kind == "flash"]
+    if "flash" not in data:
+        if flash_names:
+            keys = ", ".join(Flash.model_fields)
+            yield f"flash: missing; expected [flash] with {keys}, for memory {flash_names[0]}"
+        if partition:
+            yield "partition: expected none without [flash]"
+    for flash in _sound(Flash, [data.get("flash")]):
+        if flash.memory not in flash_names:
+            yield (
+                f'flash.memory: expected a memory of kind "flash" '
+                f"({', '.join(flash_names) or 'there is none'}), is {json.dumps(flash.memory)}"
+            )
+        if flash.erase_bytes % flash.program_bytes:
+            yield (
+                f"flash.program_bytes: expected a divisor of erase_bytes = {flash.erase_bytes}, "
+                f"is {flash.program_bytes}"
+            )
+        size = next((m.bytes for m in memory if m.name == flash.memory and m.kind == "flash"), None)
+        yield from _partition_faults(partition, flash, size)
+
+
+def _sound(model: type[_Section], entries: object) -> list[_Section]:
+    """The entries that are faultless by themselves."""
+    sound = []
+    for entry in entries if isinstance(entries, list) else []:
+        with contextlib.suppress(ValidationError):  # told by _shape_faults
+            sound.append(model.model_validate_json(_as_json(entry)))
+    return sound
+
+
+def _memory_faults(memory: Sequence[Memory]) -> Iterator[str]:
+    yield from _repeated("memory", (m.name for m in memory))
+    for m in memory:
+        if m.end > 2**32:
+            yield f"memory {m.name}: expected to end below 4 GiB, ends at {m.end:#x}"
+        if m.arena_bytes > m.bytes:
+            yield (
+                f"memory {m.name}: arena_bytes: expected at most bytes = {m.bytes}, "
+                f"is {m.arena_bytes}"
+            )
+        if m.arena_bytes and m.kind != "ram":
+            yield f'memory {m.name}: arena_bytes: expected only where kind = "ram"'
+    for low, high in pairwise(sorted(memory, key=lambda m: m.base)):
+        if low.end > high.base:
+            yield (
+                f"memory {high.name}: overlaps {low.name}: starts at {high.base:#x}, "
+                f"{low.name} ends at {low.end:#x}"
+            )
+
+
+def _partition_faults(
+    partitions: Sequence[Partition], flash: Flash, flash_bytes: int | None
+) -> Iterator[str]:
+    yield from _repeated("partition", (p.name for p in partitions))
+    for p in partitions:
+        for key, value in (("offset", p.offset), ("bytes", p.bytes)):
+            if value % flash.erase_bytes:
+                yield (
+                    f"partition {p.name}: {key}: expected a multiple of "
+                    f"erase_bytes = {flash.erase_bytes:#x}, is {value:#x}"
+                )
+        if flash_bytes is not None and p.end > flash_bytes:
+            yield (
+                f"partition {p.name}: expected to end within {flash.memory}'s "
+                f"{flash_bytes:#x} bytes, ends at {p.end:#x}"
+            )
+    for low, high in pairwise(sorted(partitions, key=lambda p: p.offset)):
+        if low.end > high.offset:
+            yield (
+                f"partition {high.name}: overlaps {low.name}: starts at {high.offset:#x}, "
+                f"{low.name} ends at {low.end:#x}"
+            )
+    for role in get_args(Role):
+        slots = [p for p in partitions if p.role == role]
+        most = MAX_PER_ROLE.get(role, 1)
+        if len(slots) > most:
+            yield f'partition: expected at most {most} of role "{role}", has {len(slots)}'
+        elif len({p.bytes for p in slots}) > 1:
+            sizes = ", ".join(f"{p.name} {p.bytes:#x}" for p in slots)
+            yield f'partition: expected slots of role "{role}" of one size, has {sizes}'
+
+
+def _repeated(what: str, names: Iterable[str]) -> Iterator[str]:
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"{what} {name}: expected one of this name, has {count}"

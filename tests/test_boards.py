@@ -1,0 +1,223 @@
+"""Board profiles: every shipped one is sound, and every fault is told, with its key."""
+
+from pathlib import Path
+
+import pytest
+
+from tinyseal.board import board_names, load_board
+from tinyseal.errors import BoardError
+
+GOOD = """
+name = "toy"
+title = "A toy"
+chip = "toy"
+core = "cortex-m4"
+
+[toolchain]
+prefix = "arm-none-eabi-"
+cflags = ["-mcpu=cortex-m4"]
+package = "gcc-arm-none-eabi"
+
+[[memory]]
+name = "rom"
+kind = "flash"
+base = 0
+bytes = 0x40000
+
+[[memory]]
+name = "ram"
+kind = "ram"
+base = 0x20000000
+bytes = 0x10000
+arena_bytes = 0x8000
+
+[flash]
+memory = "rom"
+erase_bytes = 4096
+program_bytes = 4
+endurance_cycles = 10000
+
+[[partition]]
+name = "boot"
+role = "bootloader"
+offset = 0
+bytes = 0x4000
+
+[[partition]]
+name = "app_a"
+role = "app"
+offset = 0x4000
+bytes = 0x10000
+
+[[partition]]
+name = "app_b"
+role = "app"
+offset = 0x14000
+bytes = 0x10000
+
+[clock]
+hz = 25000000
+
+[cost]
+cycles_per_instruction = 1.2
+
+[console]
+baud = 115200
+
+[capabilities]
+fpu = true
+trustzone = false
+otp = false
+rng = false
+unique_id = false
+"""
+
+
+def faults(tmp_path: Path, *changes: tuple[str, str]) -> list[str]:
+    """The lines of the error that GOOD with `changes` gives, without the file's name."""
+    text = GOOD
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = tmp_path / "toy.toml"
+    path.write_text(text)
+    with pytest.raises(BoardError) as caught:
+        load_board(str(path))
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    return [line.removeprefix(f"{path}: ") for line in lines]
+
+
+@pytest.mark.parametrize("name", board_names())
+def test_shipped_board_loads(name):
+    board = load_board(name)
+    assert board.name == name
+    assert board.arena_regions
+
+
+def test_board_file_by_path(tmp_path):
+    (tmp_path / "mine.toml").write_text(GOOD)
+    board = load_board(str(tmp_path / "mine.toml"))
+    assert board.name == "toy"
+    assert [p.name for p in board.partitions("app")] == ["app_a", "app_b"]
+    assert board.seconds(25e6) == pytest.approx(1.2)
+
+
+def test_unknown_board_lists_the_choices():
+    with pytest.raises(BoardError, match=r"no board 'qemu-z80'; boards: .*host"):
+        load_board("qemu-z80")
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (("hz = ", "herz = 1\nhz = "), "clock.herz: unknown key; did you mean hz?"),
+        (("hz = 25000000", ""), "clock.hz: missing; expected a frequency in hertz, at least 1"),
+        (
+            ("hz = 25000000", "hz = 2.5"),
+            "clock.hz: expected a frequency in hertz, at least 1, is 2.5",
+        ),
+        (
+            ("hz = 25000000", "hz = true"),
+            "clock.hz: expected a frequency in hertz, at least 1, is true",
+        ),
+        (
+            ("[console]\nbaud = 115200\n", ""),
+            "console: missing; expected [console] with baud",
+        ),
+        (("rng = false", "rng = 0"), "capabilities.rng: expected true or false, is 0"),
+        (('kind = "ram"', 'kind = "RAM"'), 'memory[1].kind: expected "flash" or "ram", is "RAM"'),
+        (
+            ("base = 0x20000000", "base = 0x30000"),
+            "memory ram: overlaps rom: starts at 0x30000, rom ends at 0x40000",
+        ),
+        (
+            ("base = 0x20000000", "base = 0xfffffff0"),
+            "memory ram: expected to end below 4 GiB, ends at 0x10000fff0",
+        ),
+        (
+            ("arena_bytes = 0x8000", "arena_bytes = 0x18000"),
+            "memory ram: arena_bytes: expected at most bytes = 65536, is 98304",
+        ),
+        (
+            ("arena_bytes = 0x8000", ""),
+            "memory: expected 1 to 2 RAM memories with arena_bytes, has 0",
+        ),
+        (
+            ('memory = "rom"', 'memory = "ram"'),
+            'flash.memory: expected a memory of kind "flash" (rom), is "ram"',
+        ),
+        (
+            ("program_bytes = 4", "program_bytes = 3"),
+            "flash.program_bytes: expected a divisor of erase_bytes = 4096, is 3",
+        ),
+        (
+            ("bytes = 0x4000\n", "bytes = 0x3f00\n"),
+            "partition boot: bytes: expected a multiple of erase_bytes = 0x1000, is 0x3f00",
+        ),
+        (
+            ("offset = 0x14000", "offset = 0x34000"),
+            "partition app_b: expected to end within rom's 0x40000 bytes, ends at 0x44000",
+        ),
+        (
+            ("offset = 0x14000", "offset = 0x13000"),
+            "partition app_b: overlaps app_a: starts at 0x13000, app_a ends at 0x14000",
+        ),
+        (
+            ('role = "bootloader"', 'role = "app"'),
+            'partition: expected at most 2 of role "app", has 3',
+        ),
+        (
+            ("offset = 0x14000\nbytes = 0x10000", "offset = 0x14000\nbytes = 0x11000"),
+            'partition: expected slots of role "app" of one size, has app_a 0x10000, app_b 0x11000',
+        ),
+        (('name = "app_b"', 'name = "app_a"'), "partition app_a: expected one of this name, has 2"),
+    ],
+)
+def test_fault_names_key_and_expectation(tmp_path, change, fault):
+    assert faults(tmp_path, change) == [fault]
+
+
+def test_missing_flash_section_names_its_keys(tmp_path):
+    start, end = GOOD.index("[flash]"), GOOD.index("[clock]")
+    assert faults(tmp_path, (GOOD[start:end], "")) == [
+        "flash: missing; expected [flash] with memory, erase_bytes, program_bytes, "
+        "endurance_cycles, for memory rom"
+    ]
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    told = faults(
+        tmp_path,
+        ('core = "cortex-m4"', 'core = "z80"'),
+        ("bytes = 0x10000\narena_bytes", "bytes = 0x1000\narena_bytes"),
+        ("program_bytes = 4", "program_bytes = 5"),
+        ("offset = 0x4000", "offset = 0x4001"),
+        ("unique_id = false", "uniq_id = false"),
+    )
+    keys = [line.split(": ")[0] for line in told]
+    assert sorted(keys) == [
+        "capabilities.uniq_id",
+        "capabilities.unique_id",
+        "core",
+        "flash.program_bytes",
+        "memory ram",
+        "partition app_a",
+        "partition app_b",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "memory = 3", "memory = [3]", "flash = []", "core = 1.5"])
+def test_nonsense_is_refused_without_a_traceback(tmp_path, text):
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(BoardError, match="name: missing"):
+        load_board(str(tmp_path / "x.toml"))
+
+
+def test_text_that_is_not_toml_is_refused(tmp_path):
+    (tmp_path / "x.toml").write_bytes(b"name = \xff")
+    with pytest.raises(BoardError, match="cannot be read"):
+        load_board(str(tmp_path / "x.toml"))
+    (tmp_path / "x.toml").write_text("name = [")
+    with pytest.raises(BoardError, match="is not TOML"):
+        load_board(str(tmp_path / "x.toml"))
