@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 from tinyseal.codegen.emission import Emission
-from tinyseal.codegen.emitters import reference_dense
+from tinyseal.codegen.emitters import reference_dense, reference_elementwise
 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     **reference_dense.EMITTERS,
+    **reference_elementwise.EMITTERS,
 }

@@ -7,9 +7,10 @@ from typing import Final
 from tinyseal.errors import UnsupportedError
 from tinyseal.graph.ir import Graph, Op, OpKind
 from tinyseal.graph.lowering import Lowered, Lowering
-from tinyseal.graph.ops import fully_connected
+from tinyseal.graph.ops import arithmetic, fully_connected
 
 LOWERINGS: Final[dict[OpKind, Lowering]] = {
+    **arithmetic.LOWERINGS,
     **fully_connected.LOWERINGS,
 }
 

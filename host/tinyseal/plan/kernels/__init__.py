@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from tinyseal.plan.kernels import reference_dense
+from tinyseal.plan.kernels import reference_dense, reference_elementwise
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 
-KERNELS: Final[tuple[Kernel, ...]] = (*reference_dense.KERNELS,)
+KERNELS: Final[tuple[Kernel, ...]] = (
+    *reference_dense.KERNELS,
+    *reference_elementwise.KERNELS,
+)
 
 __all__ = ["KERNELS", "Kernel", "KernelSet"]
