@@ -34,12 +34,26 @@ class Step:
         return self.lowered.op.label
 
 
+@dataclass(frozen=True)
+class Held:
+    """A buffer and the steps it is held for: -1 is before the first, len(steps) after the last.
+
+    Tensors that share memory (aliases, in-place operators) are one Held.
+    """
+
+    name: str  # of what is in it first: `conv_2d_0 output`, `softmax_9 scratch`, `input image`
+    buffer: Buffer
+    first: int
+    last: int
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     graph: Graph
     board: Board
     steps: tuple[Step, ...]
     buffers: dict[int, Buffer]  # by tensor: activations, state and aliases; not constants
+    held: tuple[Held, ...]
     arena_bytes: tuple[int, ...]  # per region
     state_bytes: tuple[int, ...]  # per region: the first bytes, kept between inferences
     arena_lower_bound: int  # bytes no plan can go below: the widest step's tensors
@@ -47,3 +61,17 @@ class Plan:
     @property
     def macs(self) -> int:
         return sum(step.lowered.params.macs for step in self.steps)
+
+    @property
+    def instructions(self) -> float:
+        """Estimate for one inference."""
+        return sum(step.instructions for step in self.steps)
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Arena bytes the board has, per region."""
+        return tuple(m.arena_bytes for m in self.board.arena_regions)
+
+    @property
+    def fits(self) -> bool:
+        return all(n <= free for n, free in zip(self.arena_bytes, self.budgets, strict=True))

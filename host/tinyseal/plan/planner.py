@@ -1,66 +1,170 @@
-"""Graph + Board -> Plan."""
+"""Graph + Board -> Plan: kernels chosen, lifetimes analysed, arena packed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final, get_args
 
 from tinyseal.board import Board
 from tinyseal.errors import PlanError
-from tinyseal.graph.ir import Graph
+from tinyseal.graph.ir import Graph, Op, OpKind
 from tinyseal.graph.lowering import Alias, Lowered
 from tinyseal.graph.ops import lower
-from tinyseal.plan.kernels import KERNELS, Kernel, KernelSet
-from tinyseal.plan.model import Buffer, Plan, Step
+from tinyseal.plan.arena import Block, Placement, held, place, widest_step
+from tinyseal.plan.choose import choose
+from tinyseal.plan.cost import estimate
+from tinyseal.plan.kernels import KernelSet
+from tinyseal.plan.kernels.copy import Copy
+from tinyseal.plan.lifetimes import BEFORE, Layer, Prefer, Shares, share
+from tinyseal.plan.model import Buffer, Held, Plan, Step
 
-ALIGN = 16
+COPY_VERSION: Final = 1
 
 
-def plan(graph: Graph, board: Board, kernels: KernelSet | None = None) -> Plan:
-    """Chooses a kernel for each layer (`kernels` None: the cheapest) and lays out the arena."""
-    lowered = [lower(graph, op) for op in graph.ops]
-    steps: list[Step] = []
-    offset = 0
-    buffers: dict[int, Buffer] = {}
+def plan(
+    graph: Graph, board: Board, kernels: KernelSet | None = None, *, reuse: bool = True
+) -> Plan:
+    """A plan that fits `board`, or PlanError with the numbers.
 
-    def place(size: int) -> Buffer:
-        nonlocal offset
-        buffer = Buffer(0, offset, size)
-        offset = -(-(offset + size) // ALIGN) * ALIGN
-        return buffer
+    `kernels` None takes the cheapest kernel for each layer. `reuse` False gives every tensor
+    memory of its own, so that inner tensors can be read after the inference.
+    """
+    made = draft(graph, board, kernels, reuse=reuse)
+    if not made.fits:
+        raise PlanError(refusal(made))
+    return made
+
+
+def draft(
+    graph: Graph, board: Board, kernels: KernelSet | None = None, *, reuse: bool = True
+) -> Plan:
+    """As `plan`, but a plan larger than the board is returned, not refused: see `Plan.fits`."""
+    lowered, aliases = _resolve_aliases(graph, [lower(graph, op) for op in graph.ops])
+    layers = []
+    for item in lowered:
+        kernel = choose(item, board, kernels)
+        scratch = kernel.scratch(item.params, board)
+        layers.append(Layer(item, kernel, scratch, estimate(kernel, item.params, board)))
+
+    budgets = [m.arena_bytes for m in board.arena_regions]
+    preferences: tuple[Prefer, ...] = get_args(Prefer) if reuse else ("never",)
+    best: tuple[Shares, tuple[Block, ...], Placement] | None = None
+    bounds = []
+    for preference in preferences:
+        shares = share(graph, layers, aliases, preference)
+        blocks = shares.blocks
+        if not reuse:
+            blocks = tuple(
+                Block(b.bytes, BEFORE, len(layers), b.pinned, b.heat) for b in shares.blocks
+            )
+        bounds.append(widest_step(blocks)[1])
+        if best is not None and sum(best[2].bytes) <= bounds[-1]:
+            continue  # no packing of these blocks can be smaller
+        placement = place(blocks, budgets)
+        if best is None or _rank(placement, budgets) < _rank(best[2], budgets):
+            best = (shares, blocks, placement)
+    assert best is not None
+    shares, blocks, placement = best
+
+    def buffer(block: int, size: int) -> Buffer:
+        return Buffer(placement.regions[block], placement.offsets[block], size)
+
+    buffers = {
+        index: buffer(block, graph.tensor(index).bytes)
+        for index, block in sorted(shares.of_tensor.items())
+    }
+    steps = tuple(
+        Step(
+            i,
+            layer.lowered,
+            layer.kernel,
+            buffer(shares.of_scratch[i], layer.scratch) if i in shares.of_scratch else None,
+            layer.instructions,
+        )
+        for i, layer in enumerate(layers)
+    )
+    names = _block_names(graph, layers, shares)
+    return Plan(
+        graph,
+        board,
+        steps,
+        buffers,
+        tuple(Held(names[i], buffer(i, b.bytes), b.first, b.last) for i, b in enumerate(blocks)),
+        placement.bytes,
+        placement.pinned_bytes,
+        min(bounds),
+    )
+
+
+def refusal(made: Plan) -> str:
+    """Why `made` does not fit its board: need, have, the largest tensor at the widest step."""
+    blocks = [Block(h.buffer.bytes, h.first, h.last) for h in made.held]
+    step, _ = widest_step(blocks)
+    largest = max((made.held[i] for i in held(blocks, step)), key=lambda h: h.buffer.bytes)
+    regions = made.board.arena_regions
+    if len(regions) == 1:
+        need = f"arena needs {made.arena_bytes[0]} B, {regions[0].arena_bytes} B free"
+    else:
+        free = " + ".join(f"{m.name} {m.arena_bytes} B" for m in regions)
+        need = f"arena needs {sum(made.arena_bytes)} B, free: {free}"
+    return (
+        f"{made.board.name}: {need}; largest: {largest.name}, {largest.buffer.bytes} B; "
+        "try a smaller input or a board with more RAM"
+    )
+
+
+def _rank(placement: Placement, budgets: Sequence[int]) -> tuple[int, int, int]:
+    """Smaller is better: fits, spills least out of the fastest memory, is small."""
+    return placement.excess(budgets), sum(placement.bytes[1:]), sum(placement.bytes)
+
+
+def _resolve_aliases(
+    graph: Graph, lowered: Sequence[Lowered]
+) -> tuple[list[Lowered], dict[int, int]]:
+    """The steps that run, and for each alias the tensor whose memory it shares.
+
+    An alias of a constant or of state becomes a copy: a constant has no RAM to share, and state
+    changes under the alias. So does a constant that is itself a graph output. An alias of a
+    graph input shares its memory even if it is a graph output: nothing overwrites it.
+    """
+    steps: list[Lowered] = []
+    aliases: dict[int, int] = {}
+    for item in lowered:
+        if not isinstance(item.params, Alias):
+            steps.append(item)
+            continue
+        source, output = item.inputs[0], item.outputs[0]
+        tensor = graph.tensor(source)
+        if tensor.is_constant or tensor.is_variable:
+            state = (source,) if tensor.is_variable else ()
+            inputs = () if tensor.is_variable else (source,)
+            steps.append(Lowered(item.op, Copy(item.params.shape), inputs, (output,), state))
+        else:
+            aliases[output] = aliases.get(source, source)
+    for number, index in enumerate(dict.fromkeys(graph.outputs)):
+        tensor = graph.tensor(index)
+        if tensor.is_constant:
+            op = Op(len(graph.ops) + number, OpKind.RESHAPE, COPY_VERSION, (index,), (index,))
+            steps.append(Lowered(op, Copy(tensor.shape), (index,), (index,)))
+    return steps, aliases
+
+
+def _block_names(graph: Graph, layers: Sequence[Layer], shares: Shares) -> list[str]:
+    """What each block holds first, in the words of messages and drawings."""
+    names = [""] * len(shares.blocks)
+
+    def name(block: int, text: str) -> None:
+        names[block] = names[block] or text
 
     for index in graph.inputs:
-        buffers[index] = place(graph.tensor(index).bytes)
-    for item in lowered:
-        if isinstance(item.params, Alias):
-            buffers[item.outputs[0]] = buffers[item.inputs[0]]
-            continue
-        kernel = choose(item, board, kernels)
-        for index in (*item.outputs, *item.state):
-            if index not in buffers:
-                buffers[index] = place(graph.tensor(index).bytes)
-        scratch = kernel.scratch(item.params, board)
-        steps.append(
-            Step(
-                len(steps),
-                item,
-                kernel,
-                place(scratch) if scratch else None,
-                kernel.instructions(item.params, board),
-            )
-        )
-    return Plan(graph, board, tuple(steps), buffers, (offset,), (0,), offset)
-
-
-def choose(
-    item: Lowered, board: Board, wanted: KernelSet | None, kernels: Sequence[Kernel] = KERNELS
-) -> Kernel:
-    """The cheapest supported kernel, from `wanted` where that set has one."""
-    able = [
-        k for k in kernels if isinstance(item.params, k.params) and k.supports(item.params, board)
-    ]
-    preferred = [k for k in able if k.set is wanted] or able
-    if wanted is not None and wanted is not KernelSet.REFERENCE and not preferred:
-        preferred = [k for k in able if k.set is KernelSet.REFERENCE]
-    if not preferred:
-        raise PlanError(f"{board.name}: no kernel for {item.op.label}")
-    return min(preferred, key=lambda k: k.instructions(item.params, board))
+        name(shares.of_tensor[index], f"input {graph.tensor(index).name}")
+    for step, layer in enumerate(layers):
+        label = layer.lowered.op.label
+        for index in layer.lowered.state:
+            name(shares.of_tensor[index], f"{label} state {graph.tensor(index).name}")
+        for position, index in enumerate(layer.lowered.outputs):
+            number = f" {position}" if len(layer.lowered.outputs) > 1 else ""
+            name(shares.of_tensor[index], f"{label} output{number}")
+        if step in shares.of_scratch:
+            name(shares.of_scratch[step], f"{label} scratch")
+    return names

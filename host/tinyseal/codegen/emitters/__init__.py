@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 from tinyseal.codegen.emission import Emission
-from tinyseal.codegen.emitters import reference_dense, reference_elementwise
+from tinyseal.codegen.emitters import copy, reference_dense, reference_elementwise
 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
+    **copy.EMITTERS,
     **reference_dense.EMITTERS,
     **reference_elementwise.EMITTERS,
 }

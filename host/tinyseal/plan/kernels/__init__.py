@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tinyseal.plan.kernels import reference_dense, reference_elementwise
+from tinyseal.plan.kernels import copy, reference_dense, reference_elementwise
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 
 KERNELS: Final[tuple[Kernel, ...]] = (
+    *copy.KERNELS,
     *reference_dense.KERNELS,
     *reference_elementwise.KERNELS,
 )
