@@ -7,11 +7,22 @@ from typing import Final
 from tinyseal.errors import UnsupportedError
 from tinyseal.graph.ir import Graph, Op, OpKind
 from tinyseal.graph.lowering import Lowered, Lowering
-from tinyseal.graph.ops import arithmetic, fully_connected
+from tinyseal.graph.ops import (
+    arithmetic,
+    convolution,
+    fully_connected,
+    pooling,
+    reduction,
+    softmax,
+)
 
 LOWERINGS: Final[dict[OpKind, Lowering]] = {
     **arithmetic.LOWERINGS,
+    **convolution.LOWERINGS,
     **fully_connected.LOWERINGS,
+    **pooling.LOWERINGS,
+    **reduction.LOWERINGS,
+    **softmax.LOWERINGS,
 }
 
 
