@@ -7,6 +7,7 @@ import sys
 import typer
 
 from tinyseal import __version__
+from tinyseal.cli import torture
 from tinyseal.cli.output import errors
 from tinyseal.errors import ToolError
 
@@ -17,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+app.add_typer(torture.app, name="torture")
 
 
 @app.callback(invoke_without_command=True)
