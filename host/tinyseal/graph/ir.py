@@ -31,7 +31,11 @@ class DType(enum.Enum):
 
 
 class OpKind(enum.Enum):
-    """Operators the importer reads; the value is TFLite's builtin name."""
+    """Operators the importer reads; the value is TFLite's builtin name.
+
+    The last group are our own, for binary networks: custom operators named `TINYSEAL_<value>`
+    in a file. `ops/binary.py` says what they compute, `firmware/SPEC.md` how a file holds them.
+    """
 
     CONV_2D = "CONV_2D"
     DEPTHWISE_CONV_2D = "DEPTHWISE_CONV_2D"
@@ -72,6 +76,13 @@ class OpKind(enum.Enum):
     DEQUANTIZE = "DEQUANTIZE"
     SVDF = "SVDF"
     UNIDIRECTIONAL_SEQUENCE_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+    BINARY_CONV_2D = "BINARY_CONV_2D"
+    BINARY_FULLY_CONNECTED = "BINARY_FULLY_CONNECTED"
+    BINARY_WEIGHT_CONV_2D = "BINARY_WEIGHT_CONV_2D"
+    BINARY_WEIGHT_FULLY_CONNECTED = "BINARY_WEIGHT_FULLY_CONNECTED"
+    BINARY_MAX_POOL_2D = "BINARY_MAX_POOL_2D"
+    BINARY_PACK = "BINARY_PACK"
+    BINARY_UNPACK = "BINARY_UNPACK"
 
 
 class Activation(enum.Enum):
@@ -248,6 +259,32 @@ class LstmAttrs:
     time_major: bool
 
 
+@dataclass(frozen=True)
+class BinaryConv2DAttrs:
+    """BINARY_CONV_2D, BINARY_WEIGHT_CONV_2D: what packed weights' shapes no longer say."""
+
+    padding: Padding
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    kernel_h: int
+    kernel_w: int
+    in_channels: int
+    pad_value: int  # real value outside the image: -1, 0 or 1
+    acc_shift: int  # int8 outputs: the bias counts in 2**-acc_shift of an accumulator unit
+    activation: Activation = Activation.NONE
+
+
+@dataclass(frozen=True)
+class BinaryFullyConnectedAttrs:
+    """BINARY_FULLY_CONNECTED, BINARY_WEIGHT_FULLY_CONNECTED."""
+
+    in_depth: int  # weights of one output, without the padding bits
+    acc_shift: int
+    activation: Activation = Activation.NONE
+
+
 Attrs = (
     NoAttrs
     | Conv2DAttrs
@@ -266,6 +303,8 @@ Attrs = (
     | LeakyReluAttrs
     | SvdfAttrs
     | LstmAttrs
+    | BinaryConv2DAttrs
+    | BinaryFullyConnectedAttrs
 )
 
 

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from tinyseal.errors import ModelError, UnsupportedError
+from tinyseal.graph.bits import word_count
 from tinyseal.graph.ir import (
+    BinaryConv2DAttrs,
+    BinaryFullyConnectedAttrs,
     ConcatenationAttrs,
     Conv2DAttrs,
     DepthwiseConv2DAttrs,
@@ -158,6 +161,12 @@ class _Node:
                     f"tensor {tensor.name} is {tensor.dtype.value}, "
                     f"{tensors[0].name} is {tensors[0].dtype.value}; they must agree"
                 )
+
+    def one_type(self, tensor: Tensor, wanted: DType) -> None:
+        if tensor.dtype is not wanted:
+            raise self.error(
+                f"tensor {tensor.name} is {tensor.dtype.value}, must be {wanted.value}"
+            )
 
     def in_range(self, what: str, value: int, low: int, high: int) -> int:
         if not low <= value <= high:
@@ -594,6 +603,99 @@ def _lstm(n: _Node) -> list[Shape]:
     return [(first, second, out)]
 
 
+def _binary_types(n: _Node, x_type: DType) -> int:
+    """Types of a layer with one-bit weights; gives its output channels."""
+    x, w, offsets, out = n.input(0), n.input(1), n.input(2), n.output()
+    for tensor, wanted in ((x, x_type), (w, DType.S32), (offsets, DType.S32)):
+        n.one_type(tensor, wanted)
+    if out.dtype is not DType.S32:
+        n.one_type(out, DType.S8)
+    if w.quant is not None and w.quant.axis not in (None, 0):
+        raise n.error(f"weights {w.name} are quantised along axis {w.quant.axis}, must be 0")
+    return n.rank(offsets, 1)[0]
+
+
+def _out_channels(n: _Node, channels: int) -> int:
+    return word_count(channels) if n.output().dtype is DType.S32 else channels
+
+
+def _binary_conv(n: _Node) -> list[Shape]:
+    attrs = n.op.attrs
+    assert isinstance(attrs, BinaryConv2DAttrs)
+    signs = n.op.kind is OpKind.BINARY_CONV_2D
+    channels = _binary_types(n, DType.S32 if signs else DType.S8)
+    batch, height, width, depth = n.rank(n.input(0), 4)
+    kernel = (attrs.kernel_h, attrs.kernel_w)
+    size = n.window(
+        (height, width),
+        kernel,
+        (attrs.stride_h, attrs.stride_w),
+        (attrs.dilation_h, attrs.dilation_w),
+        attrs.padding,
+    )
+    in_channels = n.in_range("input channels", attrs.in_channels, 1, MAX_SPATIAL)
+    n.in_range("pad value", attrs.pad_value, -1, 1)
+    words = word_count(in_channels)
+    if depth != (words if signs else in_channels):
+        raise n.error(f"options say {in_channels} input channels, the input has depth {depth}")
+    if signs:
+        n.expect(n.input(1), (channels, *kernel, words))
+    else:
+        n.expect(n.input(1), (channels, word_count(math.prod(kernel) * in_channels)))
+    return [(batch, *size, _out_channels(n, channels))]
+
+
+def _binary_fully_connected(n: _Node) -> list[Shape]:
+    attrs = n.op.attrs
+    assert isinstance(attrs, BinaryFullyConnectedAttrs)
+    signs = n.op.kind is OpKind.BINARY_FULLY_CONNECTED
+    channels = _binary_types(n, DType.S32 if signs else DType.S8)
+    x = n.input(0)
+    n.expect(n.input(1), (channels, n.rank(n.input(1), 2)[1]))
+    words = n.input(1).shape[1]
+    depth = n.in_range("depth", attrs.in_depth, 1, 32 * words)
+    if not signs and word_count(depth) != words:
+        raise n.error(f"{words} words a channel for {depth} weights")
+    row = words if signs else depth
+    if x.elements % row:
+        raise n.error(f"weights {_text(n.input(1).shape)} do not fit input {_text(x.shape)}")
+    return [(x.elements // row, _out_channels(n, channels))]
+
+
+def _binary_pool(n: _Node) -> list[Shape]:
+    x = n.input(0)
+    n.one_type(x, DType.S32)
+    invert = n.find(1)
+    if invert is not None:
+        n.one_type(invert, DType.S32)
+        n.expect(invert, (n.rank(x, 4)[3],))
+    return _pool(n)
+
+
+def _binary_pack(n: _Node) -> list[Shape]:
+    x, thresholds, invert = n.input(0), n.find(1), n.find(2)
+    n.one_type(x, DType.S8)
+    n.one_type(n.output(), DType.S32)
+    if not x.shape:
+        raise n.error("a scalar has no channels")
+    words = word_count(x.shape[-1])
+    n.expect(thresholds, (x.shape[-1],))
+    n.expect(invert, (words,))
+    for tensor, wanted in ((thresholds, DType.S16), (invert, DType.S32)):
+        if tensor is not None:
+            n.one_type(tensor, wanted)
+    return [(*x.shape[:-1], words)]
+
+
+def _binary_unpack(n: _Node) -> list[Shape]:
+    x, out = n.input(0), n.output()
+    n.one_type(x, DType.S32)
+    n.one_type(out, DType.S8)
+    if not x.shape or not out.shape or word_count(out.shape[-1]) != x.shape[-1]:
+        raise n.error(f"cannot make {_text(out.shape)} of {_text(x.shape)} words")
+    return [(*x.shape[:-1], out.shape[-1])]
+
+
 @dataclass(frozen=True)
 class _Rule:
     """How many inputs and outputs (least, most), which inputs may be left out, and the shapes."""
@@ -649,4 +751,11 @@ RULES: Final[dict[OpKind, _Rule]] = {
     OpKind.DEQUANTIZE: _Rule(_retype, (1, 1)),
     OpKind.SVDF: _Rule(_svdf, (5, 5), optional=frozenset({3})),
     OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: _Rule(_lstm, (20, 24), optional=_LSTM_OPTIONAL),
+    OpKind.BINARY_CONV_2D: _Rule(_binary_conv, (3, 3)),
+    OpKind.BINARY_WEIGHT_CONV_2D: _Rule(_binary_conv, (3, 3)),
+    OpKind.BINARY_FULLY_CONNECTED: _Rule(_binary_fully_connected, (3, 3)),
+    OpKind.BINARY_WEIGHT_FULLY_CONNECTED: _Rule(_binary_fully_connected, (3, 3)),
+    OpKind.BINARY_MAX_POOL_2D: _Rule(_binary_pool, (1, 2), optional=frozenset({1})),
+    OpKind.BINARY_PACK: _Rule(_binary_pack, (1, 3), optional=frozenset({1, 2})),
+    OpKind.BINARY_UNPACK: _Rule(_binary_unpack, (1, 1)),
 }

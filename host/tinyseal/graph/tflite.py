@@ -23,6 +23,7 @@ import tflite
 from tinyseal.errors import ModelError, UnsupportedError
 from tinyseal.graph import ir
 from tinyseal.graph.check import check_graph
+from tinyseal.graph.custom import CUSTOM_OPS, PREFIX, read_options
 from tinyseal.graph.ir import Activation, DType, Graph, Op, OpKind, Padding, Quant, Tensor
 from tinyseal.graph.lowering import Array
 
@@ -219,6 +220,7 @@ READERS: Final[dict[OpKind, Reader]] = {
     ),
     OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: Reader(4, tflite.UnidirectionalSequenceLSTMOptions, _lstm),
 }
+CUSTOM_VERSION: Final = 1
 
 
 def import_tflite(data: bytes, name: str) -> Graph:
@@ -318,12 +320,7 @@ class _Parser:
             raise ValueError(f"operator code {number} of {len(codes)}")
         kind, version = self._kind(index, codes[number])
         self.part = f"operator {index} ({kind.value})"
-        reader = READERS[kind]
-        if not 1 <= version <= reader.version:
-            raise UnsupportedError(
-                f"{self.name}: node {index}: {kind.value} version {version} is not supported; "
-                f"versions 1 to {reader.version} are"
-            )
+        attrs = self._attrs(index, operator, kind, version)
         inputs = self._indices(
             operator.InputsLength(), operator.InputsAsNumpy, tensors, optional=True
         )
@@ -337,17 +334,35 @@ class _Parser:
             version=version,
             inputs=tuple(None if i < 0 else i for i in inputs),
             outputs=outputs,
-            attrs=reader.attrs(self._options(operator, reader)),
+            attrs=attrs,
             intermediates=intermediates,
         )
+
+    def _attrs(self, index: int, operator: Any, kind: OpKind, version: int) -> ir.Attrs:
+        reader = READERS.get(kind)
+        newest = reader.version if reader else CUSTOM_VERSION
+        if not 1 <= version <= newest:
+            raise UnsupportedError(
+                f"{self.name}: node {index}: {kind.value} version {version} is not supported; "
+                f"versions 1 to {newest} are"
+            )
+        if reader:
+            return reader.attrs(self._options(operator, reader))
+        length = operator.CustomOptionsLength()
+        self._spend(length, f"{length} B of options")
+        options = operator.CustomOptionsAsNumpy().tobytes() if length else b""
+        return read_options(CUSTOM_OPS[PREFIX + kind.value], options)
 
     def _kind(self, index: int, code: Any) -> tuple[OpKind, int]:
         # Codes from 128 up do not fit the field old readers look at; the larger one counts.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         version = code.Version()
         if number == tflite.BuiltinOperator.CUSTOM:
+            custom = self._text(code.CustomCode())
+            if custom in CUSTOM_OPS:
+                return CUSTOM_OPS[custom].kind, version
             raise UnsupportedError(
-                f"{self.name}: node {index}: custom operator {self._text(code.CustomCode())!r} "
+                f"{self.name}: node {index}: custom operator {custom!r} "
                 f"version {version} is not supported; express it in builtin operators"
             )
         operator = OPERATOR_NAMES.get(number, f"operator number {number}")

@@ -7,22 +7,12 @@ from typing import Final
 from tinyseal.errors import UnsupportedError
 from tinyseal.graph.ir import Graph, Op, OpKind
 from tinyseal.graph.lowering import Lowered, Lowering
-from tinyseal.graph.ops import (
-    arithmetic,
-    convolution,
-    fully_connected,
-    pooling,
-    reduction,
-    softmax,
-)
+from tinyseal.graph.ops import arithmetic, binary, fully_connected
 
 LOWERINGS: Final[dict[OpKind, Lowering]] = {
     **arithmetic.LOWERINGS,
-    **convolution.LOWERINGS,
     **fully_connected.LOWERINGS,
-    **pooling.LOWERINGS,
-    **reduction.LOWERINGS,
-    **softmax.LOWERINGS,
+    **binary.LOWERINGS,
 }
 
 

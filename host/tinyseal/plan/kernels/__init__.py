@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from tinyseal.plan.kernels import copy, reference_dense, reference_elementwise, reference_reduce
+from tinyseal.plan.kernels import copy, reference_binary, reference_dense, reference_elementwise
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 
 KERNELS: Final[tuple[Kernel, ...]] = (
     *copy.KERNELS,
     *reference_dense.KERNELS,
     *reference_elementwise.KERNELS,
-    *reference_reduce.KERNELS,
+    *reference_binary.KERNELS,
 )
 
 __all__ = ["KERNELS", "Kernel", "KernelSet"]

@@ -1,0 +1,77 @@
+"""Portable kernels of binary networks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tinyseal.board import Board
+from tinyseal.graph.ops.binary import (
+    BinaryConv,
+    BinaryMaxPool,
+    BinaryOutput,
+    BinaryPack,
+    BinaryUnpack,
+    BinaryWeightConv,
+)
+from tinyseal.plan.kernels.kernel import Kernel, KernelSet
+
+WEIGHT_CONV_TABLE_BYTES: Final = 2 * 128  # NN_BIN_WEIGHT_CONV_TABLE
+
+
+def _conv_scratch(params: BinaryConv, board: Board) -> int:
+    patch = 4 * params.window.taps * params.in_words
+    return 4 * params.output.channels + patch * (2 if params.masks_padding else 1)
+
+
+def _weight_conv_scratch(params: BinaryWeightConv, board: Board) -> int:
+    words = len(params.weights)
+    return 4 * params.output.channels + WEIGHT_CONV_TABLE_BYTES + 32 * words
+
+
+def _conv_instructions(params: BinaryConv, board: Board) -> float:
+    words = params.window.taps * params.in_words
+    per_channel = 14.0 * words + 30.0
+    per_pixel = 20.0 * params.window.taps + 5.0 * words
+    return params.window.pixels * (
+        per_pixel + params.output.channels * per_channel + _output(params.output)
+    )
+
+
+def _weight_conv_instructions(params: BinaryWeightConv, board: Board) -> float:
+    words = len(params.weights)
+    per_word = 330.0 + 33.0 * params.output.channels
+    per_pixel = 20.0 * params.window.taps + 5.0 * params.depth
+    return params.window.pixels * (per_pixel + words * per_word + _output(params.output))
+
+
+def _output(output: BinaryOutput) -> float:
+    return output.channels * (9.0 if output.thresholds is not None else 40.0)
+
+
+def _pool_instructions(params: BinaryMaxPool, board: Board) -> float:
+    return params.window.pixels * (40.0 + params.words * (10.0 + 9.0 * params.window.taps))
+
+
+def _pack_instructions(params: BinaryPack | BinaryUnpack, board: Board) -> float:
+    return params.pixels * (20.0 + 9.0 * params.channels)
+
+
+KERNELS: Final = (
+    Kernel(
+        KernelSet.REFERENCE,
+        "nn_bin_conv",
+        BinaryConv,
+        instructions=_conv_instructions,
+        scratch=_conv_scratch,
+    ),
+    Kernel(
+        KernelSet.REFERENCE,
+        "nn_bin_weight_conv",
+        BinaryWeightConv,
+        instructions=_weight_conv_instructions,
+        scratch=_weight_conv_scratch,
+    ),
+    Kernel(KernelSet.REFERENCE, "nn_bin_pool", BinaryMaxPool, instructions=_pool_instructions),
+    Kernel(KernelSet.REFERENCE, "nn_bin_pack", BinaryPack, instructions=_pack_instructions),
+    Kernel(KernelSet.REFERENCE, "nn_bin_unpack", BinaryUnpack, instructions=_pack_instructions),
+)
