@@ -2,9 +2,12 @@
 
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -51,3 +54,19 @@ def test_wrong_argument_is_one_line(fresh, argument):
     assert result.returncode == 1
     assert argument in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-train.lock"])
+def test_lock_has_every_requirement(lock):
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = list(project["dependencies"])
+    for extra, packages in extras.items():
+        if extra != "train" or "train" in lock:
+            asked += packages
+    lines = (PROJECT / lock).read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    for requirement in map(Requirement, asked):
+        version = pins.get(canonicalize_name(requirement.name))
+        assert version, f"{requirement} is not in {lock}: run ./setup --lock"
+        assert requirement.specifier.contains(version, prereleases=True), str(requirement)

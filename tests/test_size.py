@@ -106,9 +106,9 @@ def test_bytes_belong_to_layers_kernels_and_rooms(linked):
     assert sizes.named("kernel nn_twice", {"flash"}) > 0
     assert sizes.named("arena", {"ram"}) == 1000
     assert sizes.named("stack", {"ram"}) == 0x800
-    assert sizes.named("firmware app", {"ram"}) == 8  # boots, greeting
+    assert sizes.named("firmware main", {"ram"}) == 8  # boots, greeting
     # the same eight bytes as stored, and the text they point to
-    assert sizes.named("firmware app", {"flash"}, "constants") == 8 + len("hello, board\0")
+    assert sizes.named("firmware main", {"flash"}, "constants") == 8 + len("hello, board\0")
 
 
 def test_json_round_trip(linked):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from tinyseal.plan.model import Plan
 RUNTIME = Path(__file__).resolve().parents[2] / "firmware" / "runtime"
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wmissing-prototypes", "-Werror"]
 SANITIZE = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
+GUARD = 0xA5  # fills the arena, and the bytes around it
 
 
 class _Tensor(ctypes.Structure):
@@ -59,27 +62,45 @@ class _Capsule(ctypes.Structure):
     ]
 
 
+def _gcc(*arguments: str) -> None:
+    includes = [f"-I{RUNTIME}", f"-I{RUNTIME / 'kernels'}"]
+    command = ["gcc", "-std=c11", "-fPIC", *WARNINGS, *SANITIZE, *includes, *arguments]
+    subprocess.run(command, check=True)
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory()
+
+
+@functools.cache
+def _kernels(optimise: str) -> tuple[str, ...]:
+    """Object files of every portable kernel, compiled once a session."""
+    folder = Path(tempfile.mkdtemp(dir=_folder().name))
+    sources = sorted((RUNTIME / "kernels").glob("*.c"))
+    objects = tuple(str(folder / f"{source.stem}.o") for source in sources)
+    for source, target in zip(sources, objects, strict=True):
+        _gcc(optimise, "-c", str(source), "-o", target)
+    return objects
+
+
 class HostCapsule:
     """The capsule of `plan`, built in `folder` and loaded into this process."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: Plan, folder: Path, optimise: str = "-O1") -> None:
         self._plan = plan
-        source, library = folder / "capsule.c", folder / "capsule.so"
+        # A name of its own: the loader gives the old library for a path it knows.
+        build = Path(tempfile.mkdtemp(dir=folder))
+        source, library = build / "capsule.c", build / "capsule.so"
         source.write_text(generate_capsule(plan))
-        kernels = sorted((RUNTIME / "kernels").glob("*.c"))
-        subprocess.run(
-            ["gcc", "-std=c11", "-O1", "-shared", "-fPIC", *WARNINGS, *SANITIZE,
-             f"-I{RUNTIME}", f"-I{RUNTIME / 'kernels'}", str(source), *map(str, kernels),
-             "-lm", "-o", str(library)],
-            check=True,
-        )  # fmt: skip
+        _gcc(optimise, "-shared", str(source), *_kernels(optimise), "-lm", "-o", str(library))
         self._capsule = _Capsule.in_dll(ctypes.CDLL(str(library)), "capsule_table")
         self._memory = _Memory()
         self._arenas: list[npt.NDArray[np.uint8]] = []
         self._raw: list[npt.NDArray[np.uint8]] = []
         for region in range(2):
             size = self._capsule.arena_bytes[region]
-            raw = np.full(size + 64, 0xA5, dtype=np.uint8)
+            raw = np.full(size + 64, GUARD, dtype=np.uint8)
             start = -raw.ctypes.data % 16
             self._arenas.append(raw[start : start + size])
             self._memory.region[region] = raw.ctypes.data + start
@@ -91,6 +112,10 @@ class HostCapsule:
         for i, value in enumerate(inputs):
             self._bytes(capsule.inputs[i])[:] = np.ascontiguousarray(value).view(np.uint8).ravel()
         capsule.invoke(self._memory)
+        for arena, raw in zip(self._arenas, self._raw, strict=True):
+            start = arena.ctypes.data - raw.ctypes.data
+            beyond = np.concatenate([raw[:start], raw[start + arena.size :]])
+            assert (beyond == GUARD).all(), "a kernel wrote outside its arena"
         outputs = []
         for i, index in enumerate(graph.outputs):
             tensor = graph.tensor(index)

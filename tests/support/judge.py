@@ -94,6 +94,7 @@ def assert_matches_tflm(
     runs: int = 4,
     tmp_path: Path | None = None,
     kernels: KernelSet | None = KernelSet.REFERENCE,
+    optimise: str = "-O1",
 ) -> Graph:
     """Importer + reference give TFLM's bytes in every tensor; with `tmp_path`, so does the C.
 
@@ -103,7 +104,7 @@ def assert_matches_tflm(
     judge, reference = Tflm(model), Interpreter(graph)
     capsule = None
     if tmp_path is not None:
-        capsule = HostCapsule(plan(graph, load_board("host"), kernels), tmp_path)
+        capsule = HostCapsule(plan(graph, load_board("host"), kernels), tmp_path, optimise)
     for run in range(runs):
         inputs = sample_inputs(graph, rng, run)
         expected = judge.invoke(inputs)

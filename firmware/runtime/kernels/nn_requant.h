@@ -1,21 +1,20 @@
-/* Requantisation as TensorFlow Lite Micro does it: two roundings, half away from zero, then up.
+/* Requantisation as TensorFlow Lite Micro does it: two roundings, half up, then half
+ * away from zero.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef NN_REQUANT_H
 #define NN_REQUANT_H
 
 #include <stdint.h>
 
-/* High half of 2 * a * b, rounded half away from zero; saturates at a == b == INT32_MIN.
- * gemmlowp, fixedpoint.h, SaturatingRoundingDoublingHighMul. */
+/* High half of 2 * a * b, rounded half up; saturates at a == b == INT32_MIN.
+ * gemmlowp, fixedpoint.h, SaturatingRoundingDoublingHighMul: its nudge by sign and division
+ * towards zero come to this one shift. */
 static inline int32_t nn_requant_high_mul(int32_t a, int32_t b)
 {
     if (a == INT32_MIN && b == INT32_MIN) {
         return INT32_MAX;
     }
-    const int64_t product = (int64_t)a * b;
-    const int64_t nudge = product >= 0 ? (1 << 30) : 1 - (1 << 30);
-
-    return (int32_t)((product + nudge) / ((int64_t)1 << 31));
+    return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);
 }
 
 /* a / 2^exponent, rounded half away from zero. exponent in [0, 31].
@@ -29,20 +28,33 @@ static inline int32_t nn_requant_divide_by_pot(int32_t a, int32_t exponent)
     return (a >> exponent) + (remainder > threshold ? 1 : 0);
 }
 
-/* multiplier in {0} or [2^30, 2^31); shift in [-31, 30], positive to the left. The left shift
- * wraps, as TFLM's does: graph/fixedpoint.py does the same. */
+/* multiplier >= 0; shift in [-31, 30], positive to the left. The left shift wraps, as TFLM's
+ * does: graph/fixedpoint.py does the same. */
 static inline int32_t nn_requant(int32_t a, int32_t multiplier, int32_t shift)
 {
     const int32_t left = shift > 0 ? shift : 0;
     const int32_t right = shift > 0 ? 0 : -shift;
     const int32_t scaled = (int32_t)((uint32_t)a << left);
+    /* No saturation: the multiplier is not INT32_MIN. */
+    const int32_t high = (int32_t)(((int64_t)scaled * multiplier + (1 << 30)) >> 31);
 
-    return nn_requant_divide_by_pot(nn_requant_high_mul(scaled, multiplier), right);
+    return nn_requant_divide_by_pot(high, right);
 }
 
 static inline int32_t nn_requant_clamp(int32_t a, int32_t low, int32_t high)
 {
     return a < low ? low : (a > high ? high : a);
+}
+
+/* The end of most kernels: requantise, add the zero point (wrapping, as TFLM's does), clamp to
+ * act_min..act_max within int8_t. */
+static inline int8_t nn_requant_s8(int32_t acc, int32_t multiplier, int32_t shift,
+                                   int32_t offset, int32_t act_min, int32_t act_max)
+{
+    const int32_t scaled = nn_requant(acc, multiplier, shift);
+    const int32_t moved = (int32_t)((uint32_t)scaled + (uint32_t)offset);
+
+    return (int8_t)nn_requant_clamp(moved, act_min, act_max);
 }
 
 #endif

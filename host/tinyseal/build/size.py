@@ -33,6 +33,10 @@ _MAP_LINE: Final = re.compile(
 )
 _LAYER: Final = re.compile(r"layer_(\d+)(?:\b|_)(.*)")
 _KERNEL_PREFIXES: Final = ("nn_", "arm_")
+_KINDS: Final = {
+    "code": (".text", ".literal", ".init", ".fini", ".vectors"),
+    "constants": (".rodata", ".srodata", ".ARM", ".eh_frame"),
+}
 _BAR: Final = 24  # characters
 
 
@@ -220,10 +224,11 @@ def _symbol_part(symbol: _Symbol, placed: _Range, layers: Sequence[str]) -> tupl
 
 
 def _section_kind(section: str) -> str:
-    for prefix, kind in ((".rodata", "constants"), (".data", "data"), (".bss", "data")):
-        if section.startswith(prefix):
+    """By the name of what the compiler made; on RISC-V small data has names of its own."""
+    for kind, prefixes in _KINDS.items():
+        if section.startswith(prefixes):
             return kind
-    return "data" if section == "COMMON" else "code"
+    return "data"  # .bss, COMMON, and what the firmware names itself: arenas, .noinit
 
 
 def _object_part(path: PurePath) -> str:
@@ -231,10 +236,7 @@ def _object_part(path: PurePath) -> str:
         return "C library"
     if path.stem.startswith(_KERNEL_PREFIXES):
         return f"kernel {path.stem}"
-    folders = path.parts
-    if "firmware" in folders[:-2]:
-        return f"firmware {folders[folders.index('firmware') + 1]}"
-    return path.stem
+    return f"firmware {path.stem}" if path.stem != "capsule" else "capsule table"
 
 
 def report(sizes: Sizes, last: Sizes | None) -> RenderableType:

@@ -53,12 +53,12 @@ def wrap32(a: IntArray) -> npt.NDArray[np.int64]:
 
 
 def high_mul(a: IntArray, b: IntArray | int) -> npt.NDArray[np.int64]:
-    """High half of 2ab, half away from zero (SaturatingRoundingDoublingHighMul)."""
+    """High half of 2ab, half up (SaturatingRoundingDoublingHighMul).
+
+    gemmlowp nudges by the product's sign, then divides towards zero: the same as one floor.
+    """
     product = a.astype(np.int64) * np.asarray(b, dtype=np.int64)
-    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
-    # C divides towards zero; >> would floor.
-    result = np.where(nudged >= 0, nudged >> 31, -((-nudged) >> 31))
-    return np.minimum(result, S32_MAX)
+    return np.asarray(np.minimum((product + (1 << 30)) >> 31, S32_MAX))
 
 
 def divide_by_pot(a: IntArray, exponent: IntArray | int) -> npt.NDArray[np.int64]:
@@ -76,3 +76,71 @@ def requantize(
     shift = np.asarray(shift, dtype=np.int64)
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
     return divide_by_pot(high_mul(wrap32(a.astype(np.int64) << left), multiplier), right)
+
+
+def requantize_s8(
+    acc: IntArray,
+    multiplier: IntArray | int,
+    shift: IntArray | int,
+    offset: int,
+    act_min: int,
+    act_max: int,
+) -> npt.NDArray[np.int8]:
+    """The end of most int8 kernels: requantise, add the zero point (wrapping), clamp."""
+    out = wrap32(requantize(acc, multiplier, shift) + offset)
+    return np.clip(out, act_min, act_max).astype(np.int8)
+
+
+def multiply_by_pot(a: IntArray, exponent: int) -> npt.NDArray[np.int64]:
+    """a * 2**exponent, rounding or saturating (SaturatingRoundingMultiplyByPOT)."""
+    if exponent < 0:
+        return divide_by_pot(a, -exponent)
+    return np.asarray(np.clip(a.astype(np.int64) << exponent, S32_MIN, S32_MAX))
+
+
+# exp(-2**k) in Q0.31 for k from -2 to 4, as gemmlowp spells them.
+_EXP_FACTORS: Final = {
+    -2: 1672461947,
+    -1: 1302514674,
+    0: 790015084,
+    1: 290630308,
+    2: 39332535,
+    3: 720401,
+    4: 242,
+}
+_EXP_MINUS_EIGHTH: Final = 1895147668
+_THIRD: Final = 715827883
+
+
+def exp_on_negative_values(a: IntArray, integer_bits: int) -> npt.NDArray[np.int64]:
+    """exp(a) in Q0.31 for a <= 0 in Q`integer_bits`; gemmlowp's function of that name.
+
+    `integer_bits` is at most 5: more would need gemmlowp's clamp.
+    """
+    a = a.astype(np.int64)
+    fraction_bits = 31 - integer_bits
+    quarter = 1 << (fraction_bits - 2)
+    # a = modulo - remainder, modulo in [-1/4, 0) for the polynomial around -1/8.
+    modulo = (a & (quarter - 1)) - quarter
+    remainder = modulo - a
+    x = multiply_by_pot(modulo, integer_bits) + (1 << 28)
+    x2 = high_mul(x, x)
+    x3, x4 = high_mul(x2, x), high_mul(x2, x2)
+    tail = divide_by_pot(high_mul(divide_by_pot(x4, 2) + x3, _THIRD) + x2, 1)
+    result = _EXP_MINUS_EIGHTH + high_mul(x + tail, _EXP_MINUS_EIGHTH)
+    for exponent, factor in _EXP_FACTORS.items():
+        if exponent < integer_bits:
+            bit = (remainder >> (fraction_bits + exponent)) & 1
+            result = np.where(bit, high_mul(result, factor), result)
+    return np.where(a == 0, S32_MAX, result)
+
+
+def one_over_one_plus_x(a: IntArray) -> npt.NDArray[np.int64]:
+    """1 / (1 + a) in Q0.31 for a in [0, 1) in Q0.31 (one_over_one_plus_x_for_x_in_0_1)."""
+    half_denominator = (a.astype(np.int64) + S32_MAX + 1) >> 1
+    # Newton's steps in Q2.29 from the start 48/17 - 32/17 d.
+    x = 1515870810 + high_mul(half_denominator, -1010580540)
+    for _ in range(3):
+        error = (1 << 29) - high_mul(half_denominator, x)
+        x = x + multiply_by_pot(high_mul(x, error), 2)
+    return multiply_by_pot(x, 1)

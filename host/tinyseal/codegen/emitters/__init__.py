@@ -6,11 +6,18 @@ from collections.abc import Callable
 from typing import Final
 
 from tinyseal.codegen.emission import Emission
-from tinyseal.codegen.emitters import copy, reference_binary, reference_dense, reference_elementwise
+from tinyseal.codegen.emitters import (
+    copy,
+    reference_binary,
+    reference_dense,
+    reference_elementwise,
+    reference_reduce,
+)
 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     **copy.EMITTERS,
     **reference_dense.EMITTERS,
     **reference_elementwise.EMITTERS,
     **reference_binary.EMITTERS,
+    **reference_reduce.EMITTERS,
 }

@@ -7,12 +7,24 @@ from typing import Final
 from tinyseal.errors import UnsupportedError
 from tinyseal.graph.ir import Graph, Op, OpKind
 from tinyseal.graph.lowering import Lowered, Lowering
-from tinyseal.graph.ops import arithmetic, binary, fully_connected
+from tinyseal.graph.ops import (
+    arithmetic,
+    binary,
+    convolution,
+    fully_connected,
+    pooling,
+    reduction,
+    softmax,
+)
 
 LOWERINGS: Final[dict[OpKind, Lowering]] = {
     **arithmetic.LOWERINGS,
+    **convolution.LOWERINGS,
     **fully_connected.LOWERINGS,
     **binary.LOWERINGS,
+    **pooling.LOWERINGS,
+    **reduction.LOWERINGS,
+    **softmax.LOWERINGS,
 }
 
 

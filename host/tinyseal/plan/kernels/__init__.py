@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from tinyseal.plan.kernels import copy, reference_binary, reference_dense, reference_elementwise
+from tinyseal.plan.kernels import (
+    copy,
+    reference_binary,
+    reference_dense,
+    reference_elementwise,
+    reference_reduce,
+)
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 
 KERNELS: Final[tuple[Kernel, ...]] = (
@@ -12,6 +18,7 @@ KERNELS: Final[tuple[Kernel, ...]] = (
     *reference_dense.KERNELS,
     *reference_elementwise.KERNELS,
     *reference_binary.KERNELS,
+    *reference_reduce.KERNELS,
 )
 
 __all__ = ["KERNELS", "Kernel", "KernelSet"]

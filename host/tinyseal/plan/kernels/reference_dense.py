@@ -5,14 +5,45 @@ from __future__ import annotations
 from typing import Final
 
 from tinyseal.board import Board
+from tinyseal.graph.ops.convolution import Conv2D, Convolution, DepthwiseConv2D, TransposeConv
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 
 
 def _fc_instructions(params: FullyConnected, board: Board) -> float:
-    return 7.0 * params.macs + 40.0 * params.batches * params.out_depth
+    return 5.0 * params.macs + 40.0 * params.batches * params.out_depth
+
+
+def _outputs(params: Convolution) -> int:
+    return params.batches * params.out_h * params.out_w * params.out_ch
+
+
+def _conv_instructions(params: Conv2D, board: Board) -> float:
+    return 5.5 * params.macs + (40.0 + 10.0 * params.filter_h) * _outputs(params)
+
+
+def _depthwise_instructions(params: DepthwiseConv2D, board: Board) -> float:
+    per_mac = 6.0 if params.depth_multiplier == 1 else 9.0
+    return per_mac * params.macs + 45.0 * _outputs(params)
+
+
+def _transpose_conv_instructions(params: TransposeConv, board: Board) -> float:
+    return 5.5 * params.macs + 60.0 * _outputs(params)
 
 
 KERNELS: Final = (
     Kernel(KernelSet.REFERENCE, "nn_fc_s8", FullyConnected, instructions=_fc_instructions),
+    Kernel(KernelSet.REFERENCE, "nn_conv_s8", Conv2D, instructions=_conv_instructions),
+    Kernel(
+        KernelSet.REFERENCE,
+        "nn_depthwise_s8",
+        DepthwiseConv2D,
+        instructions=_depthwise_instructions,
+    ),
+    Kernel(
+        KernelSet.REFERENCE,
+        "nn_transpose_conv_s8",
+        TransposeConv,
+        instructions=_transpose_conv_instructions,
+    ),
 )

@@ -1,0 +1,116 @@
+/* Softmax, portable C. SPDX-License-Identifier: Apache-2.0 */
+#include "nn_softmax.h"
+
+#include "nn_requant.h"
+
+#define SUM_BITS 12             /* integer bits of a sum of exponentials, Q12.19 */
+#define Q2_ONE (1 << 29)
+#define Q2_48_OVER_17 1515870810
+#define Q2_MINUS_32_OVER_17 (-1010580540)
+
+/* One row's common factor: an output is exp * scale / 2^(31 + shift - bits). */
+struct reciprocal {
+    int32_t scale;              /* Q0.31, in [2^30, 2^31) */
+    int32_t shift;
+};
+
+static int32_t leading_zeros(uint32_t a)
+{
+    int32_t zeros = 0;
+
+    for (; a < 0x80000000u; a <<= 1) {
+        zeros++;
+    }
+    return zeros;
+}
+
+static int32_t saturating_shift(int32_t a, int32_t left)
+{
+    const int32_t limit = INT32_MAX >> left;
+
+    if (a > limit) {
+        return INT32_MAX;
+    }
+    if (a < -limit) {
+        return INT32_MIN;
+    }
+    return (int32_t)((uint32_t)a << left);
+}
+
+/* 1 / sum, by Newton's steps as gemmlowp's one_over_one_plus_x_for_x_in_0_1 takes them. */
+static struct reciprocal invert(int32_t sum)
+{
+    const int32_t zeros = leading_zeros((uint32_t)sum);
+    const int32_t fraction = (int32_t)(((uint32_t)sum << zeros) - 0x80000000u);
+    const int32_t half_denominator = (int32_t)(((uint32_t)fraction + 0x80000000u) >> 1);
+    int32_t x = Q2_48_OVER_17 + nn_requant_high_mul(half_denominator, Q2_MINUS_32_OVER_17);
+
+    for (int step = 0; step < 3; step++) {
+        const int32_t error = Q2_ONE - nn_requant_high_mul(half_denominator, x);
+
+        x += saturating_shift(nn_requant_high_mul(x, error), 2);
+    }
+    return (struct reciprocal){ saturating_shift(x, 1), SUM_BITS - zeros };
+}
+
+static int32_t maximum(const int8_t *row, int32_t depth)
+{
+    int32_t max = INT8_MIN;
+
+    for (int32_t i = 0; i < depth; i++) {
+        max = row[i] > max ? row[i] : max;
+    }
+    return max;
+}
+
+static struct reciprocal measure(const struct nn_softmax *op, const int8_t *row, int32_t max)
+{
+    int32_t sum = 0;
+
+    for (int32_t i = 0; i < op->depth; i++) {
+        if (max - row[i] < op->terms) {
+            sum += nn_requant_divide_by_pot(op->exps[max - row[i]], SUM_BITS);
+        }
+    }
+    return invert(sum);
+}
+
+/* The output of `bits` bits for one input, from 0 up. */
+static int32_t share(const struct nn_softmax *op, struct reciprocal r, int32_t diff, int32_t bits)
+{
+    if (diff >= op->terms) {
+        return 0;
+    }
+    const int32_t product = nn_requant_high_mul(r.scale, op->exps[diff]);
+    const int32_t out = nn_requant_divide_by_pot(product, r.shift + 31 - bits);
+
+    return out < 1 << bits ? out : (1 << bits) - 1;
+}
+
+void nn_softmax_s8(const struct nn_softmax *op, const int8_t *in, int8_t *out)
+{
+    for (int32_t row = 0; row < op->rows; row++) {
+        const int32_t max = maximum(in, op->depth);
+        const struct reciprocal r = measure(op, in, max);
+
+        for (int32_t i = 0; i < op->depth; i++) {
+            out[i] = (int8_t)(share(op, r, max - in[i], 8) + INT8_MIN);
+        }
+        in += op->depth;
+        out += op->depth;
+    }
+}
+
+void nn_softmax_s8_s16(const struct nn_softmax *op, const int8_t *in, int16_t *out)
+{
+    for (int32_t row = 0; row < op->rows; row++) {
+        const int32_t max = maximum(in, op->depth);
+        const struct reciprocal r = measure(op, in, max);
+
+        for (int32_t i = 0; i < op->depth; i++) {
+            out[i] = (int16_t)(share(op, r, max - in[i], 16) + INT16_MIN);
+        }
+        in += op->depth;
+        out += op->depth;
+    }
+}
