@@ -18,6 +18,7 @@ EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     **copy.EMITTERS,
     **reference_dense.EMITTERS,
     **reference_elementwise.EMITTERS,
+    **reference_reduce.EMITTERS,
     **reference_binary.EMITTERS,
     **reference_reduce.EMITTERS,
 }

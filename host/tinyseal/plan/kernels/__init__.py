@@ -17,6 +17,7 @@ KERNELS: Final[tuple[Kernel, ...]] = (
     *copy.KERNELS,
     *reference_dense.KERNELS,
     *reference_elementwise.KERNELS,
+    *reference_reduce.KERNELS,
     *reference_binary.KERNELS,
     *reference_reduce.KERNELS,
 )
