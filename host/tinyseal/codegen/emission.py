@@ -16,6 +16,7 @@ C_TYPES: Final = {
     "int32": "int32_t",
     "int64": "int64_t",
     "uint8": "uint8_t",
+    "uint16": "uint16_t",
     "uint32": "uint32_t",
     "float32": "float",
     "bool": "uint8_t",

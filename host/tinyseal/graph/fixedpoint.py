@@ -135,12 +135,33 @@ def exp_on_negative_values(a: IntArray, integer_bits: int) -> npt.NDArray[np.int
     return np.where(a == 0, S32_MAX, result)
 
 
-def one_over_one_plus_x(a: IntArray) -> npt.NDArray[np.int64]:
-    """1 / (1 + a) in Q0.31 for a in [0, 1) in Q0.31 (one_over_one_plus_x_for_x_in_0_1)."""
+def _two_over_one_plus_x(a: IntArray) -> npt.NDArray[np.int64]:
+    """2 / (1 + a) in Q2.29 for a in [0, 1) in Q0.31."""
     half_denominator = (a.astype(np.int64) + S32_MAX + 1) >> 1
     # Newton's steps in Q2.29 from the start 48/17 - 32/17 d.
     x = 1515870810 + high_mul(half_denominator, -1010580540)
     for _ in range(3):
         error = (1 << 29) - high_mul(half_denominator, x)
         x = x + multiply_by_pot(high_mul(x, error), 2)
-    return multiply_by_pot(x, 1)
+    return x
+
+
+def one_over_one_plus_x(a: IntArray) -> npt.NDArray[np.int64]:
+    """1 / (1 + a) in Q0.31 for a in [0, 1) in Q0.31 (one_over_one_plus_x_for_x_in_0_1)."""
+    return multiply_by_pot(_two_over_one_plus_x(a), 1)
+
+
+def logistic(a: IntArray, integer_bits: int) -> npt.NDArray[np.int64]:
+    """1 / (1 + exp(-a)) in Q0.31 for a in Q`integer_bits`, at most 5 (gemmlowp's logistic)."""
+    a = a.astype(np.int64)
+    positive = one_over_one_plus_x(exp_on_negative_values(-np.abs(a), integer_bits))
+    return np.where(a == 0, 1 << 30, np.where(a > 0, positive, S32_MAX - positive))
+
+
+def tanh(a: IntArray, integer_bits: int) -> npt.NDArray[np.int64]:
+    """tanh(a) in Q0.31 for a in Q`integer_bits`, at most 4 (gemmlowp's tanh)."""
+    a = a.astype(np.int64)
+    # (1 - x) / (1 + x) for x = exp(-2 |a|); one more integer bit is the doubling.
+    x = exp_on_negative_values(-np.abs(a), integer_bits + 1)
+    size = multiply_by_pot(_two_over_one_plus_x(x) - (1 << 29), 2)
+    return np.where(a == 0, 0, np.where(a > 0, size, -size))

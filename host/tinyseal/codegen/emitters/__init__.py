@@ -11,6 +11,7 @@ from tinyseal.codegen.emitters import (
     reference_binary,
     reference_dense,
     reference_elementwise,
+    reference_movement,
     reference_reduce,
 )
 
@@ -20,5 +21,6 @@ EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     **reference_elementwise.EMITTERS,
     **reference_reduce.EMITTERS,
     **reference_binary.EMITTERS,
+    **reference_movement.EMITTERS,
     **reference_reduce.EMITTERS,
 }

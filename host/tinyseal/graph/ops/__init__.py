@@ -12,9 +12,13 @@ from tinyseal.graph.ops import (
     binary,
     convolution,
     fully_connected,
+    movement,
     pooling,
+    quantize,
     reduction,
+    resize,
     softmax,
+    unary,
 )
 
 LOWERINGS: Final[dict[OpKind, Lowering]] = {
@@ -25,9 +29,13 @@ LOWERINGS: Final[dict[OpKind, Lowering]] = {
     **reduction.LOWERINGS,
     **softmax.LOWERINGS,
     **binary.LOWERINGS,
+    **movement.LOWERINGS,
     **pooling.LOWERINGS,
+    **quantize.LOWERINGS,
     **reduction.LOWERINGS,
+    **resize.LOWERINGS,
     **softmax.LOWERINGS,
+    **unary.LOWERINGS,
 }
 
 

@@ -1,4 +1,8 @@
-"""ADD and SUB. Source: TFLM's add_common.cc, sub_common.cc and reference/integer_ops/add.h."""
+"""ADD, SUB, MUL, MINIMUM, MAXIMUM and PRELU: two int8 tensors, either of which may repeat.
+
+Source: TFLM's add_common.cc, sub_common.cc, mul_common.cc, prelu_common.cc and the loops they
+call in kernels/internal/reference.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from tinyseal.graph.fixedpoint import Requant, quantize_multiplier, requantize
-from tinyseal.graph.ir import ArithmeticAttrs, Graph, Op, OpKind
+from tinyseal.graph.fixedpoint import Requant, quantize_multiplier, requantize, requantize_s8
+from tinyseal.graph.ir import ArithmeticAttrs, Graph, Op, OpKind, Tensor
 from tinyseal.graph.lowering import Array, Lowered, Lowering, Params
 from tinyseal.graph.ops.common import (
     activation_range,
-    binary_operands,
+    input_tensor,
     quant,
     require_s8,
     unsupported,
@@ -21,6 +25,13 @@ from tinyseal.graph.ops.common import (
 from tinyseal.graph.walk import Walk, broadcast
 
 ADD_LEFT_SHIFT: Final = 20  # headroom TFLM gives int8 operands before it rescales them
+
+
+def _operands(graph: Graph, op: Op) -> tuple[Tensor, Tensor, Tensor]:
+    """Both inputs and the output, all int8."""
+    a, b, out = input_tensor(graph, op, 0), input_tensor(graph, op, 1), graph.tensor(op.outputs[0])
+    require_s8(graph, op, a, b, out)
+    return a, b, out
 
 
 @dataclass(frozen=True)
@@ -52,8 +63,7 @@ class Add(Params):
 
 def lower_add(graph: Graph, op: Op) -> Lowered:
     assert isinstance(op.attrs, ArithmeticAttrs)
-    a, b, out = binary_operands(graph, op)
-    require_s8(graph, op, a, b, out)
+    a, b, out = _operands(graph, op)
     a_quant, b_quant, out_quant = (quant(graph, op, t) for t in (a, b, out))
     subtract = op.kind is OpKind.SUB
     # TFLM works these out in double precision for ADD and in single for SUB.
@@ -85,4 +95,109 @@ def lower_add(graph: Graph, op: Op) -> Lowered:
     return Lowered(op, params, (a.index, b.index), op.outputs)
 
 
-LOWERINGS: Final[dict[OpKind, Lowering]] = {OpKind.ADD: lower_add, OpKind.SUB: lower_add}
+@dataclass(frozen=True)
+class Mul(Params):
+    """Mirrors `struct nn_mul`: a * b; operands repeat as in `walk`."""
+
+    a_offset: int
+    b_offset: int
+    out_offset: int
+    requant: Requant
+    act_min: int
+    act_max: int
+    walk: Walk
+
+    def run(self, inputs: Sequence[Array], state: Sequence[Array]) -> list[Array]:
+        a = inputs[0].astype(np.int64) + self.a_offset
+        b = inputs[1].astype(np.int64) + self.b_offset
+        return [
+            requantize_s8(
+                a * b,
+                self.requant.multiplier,
+                self.requant.shift,
+                self.out_offset,
+                self.act_min,
+                self.act_max,
+            )
+        ]
+
+
+def lower_mul(graph: Graph, op: Op) -> Lowered:
+    assert isinstance(op.attrs, ArithmeticAttrs)
+    a, b, out = _operands(graph, op)
+    a_quant, b_quant, out_quant = (quant(graph, op, t) for t in (a, b, out))
+    act_min, act_max = activation_range(graph, op, op.attrs.activation, out_quant)
+    params = Mul(
+        a_offset=-a_quant.zero_point,
+        b_offset=-b_quant.zero_point,
+        out_offset=out_quant.zero_point,
+        requant=quantize_multiplier(a_quant.scale * b_quant.scale / out_quant.scale),
+        act_min=act_min,
+        act_max=act_max,
+        walk=broadcast(a.shape, b.shape),
+    )
+    return Lowered(op, params, (a.index, b.index), op.outputs)
+
+
+@dataclass(frozen=True)
+class MinMax(Params):
+    """MINIMUM or MAXIMUM of the raw bytes: like TFLM, it takes all scales for equal."""
+
+    maximum: bool
+    walk: Walk
+
+    def run(self, inputs: Sequence[Array], state: Sequence[Array]) -> list[Array]:
+        return [(np.maximum if self.maximum else np.minimum)(inputs[0], inputs[1])]
+
+
+def lower_minmax(graph: Graph, op: Op) -> Lowered:
+    a, b, _ = _operands(graph, op)
+    params = MinMax(op.kind is OpKind.MAXIMUM, broadcast(a.shape, b.shape))
+    return Lowered(op, params, (a.index, b.index), op.outputs)
+
+
+@dataclass(frozen=True)
+class Prelu(Params):
+    """Mirrors `struct nn_prelu`: x from zero up, alpha * x below; alpha repeats as in `walk`."""
+
+    in_offset: int
+    alpha_offset: int
+    out_offset: int
+    positive: Requant
+    negative: Requant
+    walk: Walk
+
+    def run(self, inputs: Sequence[Array], state: Sequence[Array]) -> list[Array]:
+        x = inputs[0].astype(np.int64) + self.in_offset
+        alpha = inputs[1].astype(np.int64) + self.alpha_offset
+
+        def rescale(value: Array, requant: Requant) -> Array:
+            return requantize_s8(
+                value, requant.multiplier, requant.shift, self.out_offset, -128, 127
+            )
+
+        return [np.where(x >= 0, rescale(x, self.positive), rescale(x * alpha, self.negative))]
+
+
+def lower_prelu(graph: Graph, op: Op) -> Lowered:
+    x, alpha, out = _operands(graph, op)
+    x_quant, alpha_quant, out_quant = (quant(graph, op, t) for t in (x, alpha, out))
+    params = Prelu(
+        in_offset=-x_quant.zero_point,
+        alpha_offset=-alpha_quant.zero_point,
+        out_offset=out_quant.zero_point,
+        positive=quantize_multiplier(x_quant.scale / out_quant.scale),
+        negative=quantize_multiplier(x_quant.scale * alpha_quant.scale / out_quant.scale),
+        walk=broadcast(x.shape, alpha.shape),
+    )
+    return Lowered(op, params, (x.index, alpha.index), op.outputs)
+
+
+LOWERINGS: Final[dict[OpKind, Lowering]] = {
+    OpKind.ADD: lower_add,
+    OpKind.SUB: lower_add,
+    OpKind.MUL: lower_mul,
+    OpKind.MINIMUM: lower_minmax,
+    OpKind.MAXIMUM: lower_minmax,
+    OpKind.PRELU: lower_prelu,
+}

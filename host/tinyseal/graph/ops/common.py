@@ -62,20 +62,6 @@ def require_s8(graph: Graph, op: Op, *tensors: Tensor) -> None:
             )
 
 
-def binary_operands(graph: Graph, op: Op) -> tuple[Tensor, Tensor, Tensor]:
-    """Both inputs and the output of an elementwise operator; the output's shape is checked."""
-    a, b, out = input_tensor(graph, op, 0), input_tensor(graph, op, 1), graph.tensor(op.outputs[0])
-    try:
-        shape = np.broadcast_shapes(a.shape, b.shape)
-    except ValueError:
-        shape = None
-    if shape != out.shape:
-        raise unsupported(
-            graph, op, f"{a.name} {a.shape} and {b.name} {b.shape} do not broadcast to {out.shape}"
-        )
-    return a, b, out
-
-
 def activation_range(graph: Graph, op: Op, activation: Activation, out: Quant) -> tuple[int, int]:
     """The fused activation as int8 bounds (CalculateActivationRangeQuantized).
 

@@ -9,6 +9,7 @@ from tinyseal.plan.kernels import (
     reference_binary,
     reference_dense,
     reference_elementwise,
+    reference_movement,
     reference_reduce,
 )
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
@@ -19,6 +20,7 @@ KERNELS: Final[tuple[Kernel, ...]] = (
     *reference_elementwise.KERNELS,
     *reference_reduce.KERNELS,
     *reference_binary.KERNELS,
+    *reference_movement.KERNELS,
     *reference_reduce.KERNELS,
 )
 

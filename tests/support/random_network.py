@@ -1,0 +1,488 @@
+"""Random valid `.tflite` models: one operator, or a small network of many.
+
+A `Maker` holds the model as it grows. Every operator is one method that takes a tensor, draws
+everything else at random, and returns False where the tensor does not suit it. Scales are drawn
+so that values neither all saturate nor all vanish, and now and then so that they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from support.tflite_builder import ModelBuilder
+
+MAX_ELEMENTS = 4096
+ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A tensor of the model under construction."""
+
+    index: int
+    shape: Shape
+    scale: float
+    zp: int
+    dtype: str = "int8"
+
+    @property
+    def elements(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+
+class Maker:
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.builder = ModelBuilder()
+        self.nodes: list[Node] = []  # what later operators may read
+        self.read: set[int] = set()
+        self._names = 0
+
+    # Random material.
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def pick(self, options: Sequence) -> object:
+        return options[int(self.rng.integers(len(options)))]
+
+    def below(self, n: int) -> int:
+        return int(self.rng.integers(n))
+
+    def shape(self, rank: int, largest: int = 9) -> Shape:
+        """Small odd sizes, often 1."""
+        while True:
+            sizes = [1 if self.chance(0.2) else 1 + self.below(largest) for _ in range(rank)]
+            if np.prod(sizes) <= MAX_ELEMENTS:
+                return tuple(sizes)
+
+    def zero_point(self) -> int:
+        return int(self.pick([-128, 127, 0, self.below(256) - 128, self.below(256) - 128]))
+
+    def scale(self, around: float = 0.05) -> float:
+        return float(np.float32(around * 2.0 ** self.rng.uniform(-2, 2)))
+
+    def near(self, scale: float) -> float:
+        """A scale for an output whose values `scale` would just fit; rarely far off."""
+        width = 8 if self.chance(0.1) else 1
+        return float(np.float32(scale * 2.0 ** self.rng.uniform(-width, width)))
+
+    # Tensors.
+
+    def _name(self, kind: str) -> str:
+        self._names += 1
+        return f"{kind}_{self._names}"
+
+    def input(self, shape: Shape, dtype: str = "int8") -> Node:
+        node = self._node("input", shape, self.scale(), self.zero_point(), dtype)
+        self.builder.graph.inputs.append(node.index)
+        self.nodes.append(node)
+        return node
+
+    def output(
+        self, shape: Shape, scale: float, zp: int | None = None, dtype: str = "int8"
+    ) -> Node:
+        """A new activation, for the operator about to be added."""
+        return self._node("t", shape, scale, self.zero_point() if zp is None else zp, dtype)
+
+    def like(self, x: Node, shape: Shape) -> Node:
+        """An activation of the same type, scale and zero point."""
+        return self._node("t", shape, x.scale, x.zp, x.dtype)
+
+    def _node(self, kind: str, shape: Shape, scale: float, zp: int, dtype: str) -> Node:
+        quant = {} if dtype == "float32" else {"scale": scale, "zp": zp}
+        if dtype in ("int16", "int32"):
+            zp, quant = 0, {"scale": scale, "zp": 0}
+        index = self.builder.tensor(self._name(kind), shape, dtype, **quant)
+        return Node(index, shape, scale, zp, dtype)
+
+    def constant(self, shape: Shape) -> Node:
+        """Random int8 data with a scale and zero point of its own."""
+        values = self.rng.integers(-128, 128, shape, dtype=np.int8)
+        scale, zp = self.scale(), self.zero_point()
+        index = self.builder.const(self._name("const"), values, scale=scale, zp=zp)
+        return Node(index, shape, scale, zp)
+
+    def integers(self, values: Sequence[int], shape: Shape | None = None) -> int:
+        array = np.array(values, dtype=np.int32)
+        return self.builder.const(self._name("ints"), array.reshape(shape or array.shape))
+
+    def op(self, kind: str, inputs: Sequence[int], outputs: Sequence[Node], **options) -> bool:
+        self.read |= set(inputs)
+        self.builder.op(kind, inputs, [o.index for o in outputs], **options)
+        self.nodes += outputs
+        return True
+
+    def build(self) -> bytes:
+        """The file; what nothing reads is an output, and now and then something that is read."""
+        inner = [n for n in self.nodes if n.index not in self.builder.graph.inputs]
+        for node in inner:
+            if node.index not in self.read or self.chance(0.05):
+                self.builder.output(node.index)
+        return self.builder.build()
+
+    # Elementwise operators.
+
+    def _second(self, x: Node) -> Node:
+        """The other operand: a constant or an activation, of any shape that broadcasts."""
+        same = [n for n in self.nodes if n.shape == x.shape and n.dtype == "int8"]
+        if same and self.chance(0.5):
+            return self.pick(same)
+        other = [n for n in self.nodes if n.dtype == "int8" and self._fits(x.shape, n.shape)]
+        if other and self.chance(0.4):
+            return self.pick(other)
+        shape = tuple(1 if self.chance(0.4) else d for d in x.shape)
+        if x.rank and self.chance(0.3):
+            shape = shape[self.below(x.rank) :]
+        if x.rank < 5 and x.elements < 200 and self.chance(0.15):
+            shape = (1 + self.below(3), *(1,) * (x.rank - len(shape)), *shape)
+        if np.prod(np.broadcast_shapes(x.shape, shape)) > MAX_ELEMENTS:
+            shape = ()
+        return self.constant(shape) if self.chance(0.7) else self.input(shape)
+
+    @staticmethod
+    def _fits(a: Shape, b: Shape) -> bool:
+        try:
+            return bool(np.prod(np.broadcast_shapes(a, b)) <= MAX_ELEMENTS)
+        except ValueError:
+            return False
+
+    def _binary(self, kind: str, x: Node, **options) -> bool:
+        if x.dtype != "int8":
+            return False
+        other = self._second(x)
+        a, b = (x, other) if self.chance(0.5) else (other, x)
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        if kind == "MUL":
+            out = self.output(shape, self.near(a.scale * b.scale * 100))
+        elif kind in ("MINIMUM", "MAXIMUM"):
+            out = self.like(x, shape)
+        else:
+            out = self.output(shape, self.near(2 * max(a.scale, b.scale)))
+        return self.op(kind, [a.index, b.index], [out], **options)
+
+    def add(self, x: Node) -> bool:
+        return self._binary("ADD", x, fused_activation_function=self.pick(ACTIVATIONS))
+
+    def sub(self, x: Node) -> bool:
+        return self._binary("SUB", x, fused_activation_function=self.pick(ACTIVATIONS))
+
+    def mul(self, x: Node) -> bool:
+        return self._binary("MUL", x, fused_activation_function=self.pick(ACTIVATIONS))
+
+    def minimum(self, x: Node) -> bool:
+        return self._binary("MINIMUM", x)
+
+    def maximum(self, x: Node) -> bool:
+        return self._binary("MAXIMUM", x)
+
+    def prelu(self, x: Node) -> bool:
+        if x.dtype != "int8" or not 1 <= x.rank <= 4:
+            return False
+        shape = tuple(1 if self.chance(0.5) else d for d in x.shape)
+        if self.chance(0.5):
+            shape = shape[1:]
+        alpha = self.constant(shape)
+        return self.op("PRELU", [x.index, alpha.index], [self.output(x.shape, self.near(x.scale))])
+
+    def logistic(self, x: Node) -> bool:
+        return self._unary("LOGISTIC", x, 1 / 256, -128)
+
+    def tanh(self, x: Node) -> bool:
+        return self._unary("TANH", x, 1 / 128, 0)
+
+    def relu(self, x: Node) -> bool:
+        return self._unary("RELU", x, self.near(x.scale))
+
+    def relu6(self, x: Node) -> bool:
+        return self._unary("RELU6", x, x.scale, x.zp)
+
+    def leaky_relu(self, x: Node) -> bool:
+        alpha = float(np.float32(self.rng.uniform(0, 2)))
+        return self._unary("LEAKY_RELU", x, self.near(x.scale), alpha=alpha)
+
+    def hard_swish(self, x: Node) -> bool:
+        return self._unary("HARD_SWISH", x, max(self.near(x.scale), x.scale / 100))
+
+    def requantize(self, x: Node) -> bool:
+        return self._unary("QUANTIZE", x, self.near(x.scale))
+
+    def _unary(self, kind: str, x: Node, scale: float, zp: int | None = None, **options) -> bool:
+        if x.dtype != "int8":
+            return False
+        return self.op(kind, [x.index], [self.output(x.shape, scale, zp)], **options)
+
+    def quantize(self, x: Node) -> bool:
+        """To another type, and from one back to int8."""
+        if x.dtype == "int8":
+            dtype = self.pick(["int16", "int32"])
+            width = 2.0**8 if dtype == "int16" else 2.0**20
+            out = self.output(x.shape, self.near(x.scale / width), 0, dtype)
+        elif x.dtype == "int16":
+            out = self.output(x.shape, self.near(x.scale * 256))
+        elif x.dtype == "float32":
+            out = self.output(x.shape, self.scale())
+        else:
+            return False
+        return self.op("QUANTIZE", [x.index], [out])
+
+    def dequantize(self, x: Node) -> bool:
+        if x.dtype != "int8":
+            return False
+        return self.op("DEQUANTIZE", [x.index], [self.output(x.shape, 1.0, 0, "float32")])
+
+    # Operators that move elements.
+
+    def reshape(self, x: Node) -> bool:
+        shape: list[int] = []
+        rest = x.elements
+        while rest > 1 and len(shape) < 3:
+            factors = [d for d in range(1, rest + 1) if rest % d == 0]
+            shape.append(int(self.pick(factors)))
+            rest //= shape[-1]
+        shape.insert(self.below(len(shape) + 1), rest)
+        target = self.integers(shape)
+        return self.op("RESHAPE", [x.index, target], [self.like(x, tuple(shape))])
+
+    def squeeze(self, x: Node) -> bool:
+        ones = [i for i, d in enumerate(x.shape) if d == 1]
+        if not ones:
+            return False
+        gone = int(self.pick(ones))
+        shape = x.shape[:gone] + x.shape[gone + 1 :]
+        return self.op("SQUEEZE", [x.index], [self.like(x, shape)], squeeze_dims=[gone])
+
+    def expand_dims(self, x: Node) -> bool:
+        if x.rank > 4:
+            return False
+        axis = self.below(x.rank + 1)
+        shape = (*x.shape[:axis], 1, *x.shape[axis:])
+        return self.op("EXPAND_DIMS", [x.index, self.integers([axis])], [self.like(x, shape)])
+
+    def pad(self, x: Node) -> bool:
+        if not 1 <= x.rank <= 4 or x.dtype == "int32":
+            return False
+        pads = [(self.below(3), self.below(3)) if self.chance(0.5) else (0, 0) for _ in x.shape]
+        shape = tuple(a + d + b for d, (a, b) in zip(x.shape, pads, strict=True))
+        if np.prod(shape) > MAX_ELEMENTS:
+            return False
+        paddings = self.integers(np.array(pads).reshape(-1).tolist(), (x.rank, 2))
+        if x.dtype == "int8" and self.chance(0.4):
+            values = self.rng.integers(-128, 128, (1,), dtype=np.int8)
+            fill = self.builder.const(self._name("fill"), values, scale=x.scale, zp=x.zp)
+            return self.op("PADV2", [x.index, paddings, fill], [self.like(x, shape)])
+        return self.op("PAD", [x.index, paddings], [self.like(x, shape)])
+
+    def concatenation(self, x: Node) -> bool:
+        if not 1 <= x.rank <= 5:
+            return False
+        axis = self.below(x.rank)
+        others = [
+            n
+            for n in self.nodes
+            if (n.scale, n.zp, n.dtype, n.rank) == (x.scale, x.zp, x.dtype, x.rank)
+            and all(
+                a == b for i, (a, b) in enumerate(zip(n.shape, x.shape, strict=True)) if i != axis
+            )
+        ]
+        parts = [x]
+        for _ in range(self.below(4)):
+            if self.chance(0.7):
+                parts.append(self.pick(others))
+            elif x.dtype == "int8":
+                shape = (*x.shape[:axis], 1 + self.below(4), *x.shape[axis + 1 :])
+                values = self.rng.integers(-128, 128, shape, dtype=np.int8)
+                index = self.builder.const(self._name("part"), values, scale=x.scale, zp=x.zp)
+                parts.append(Node(index, shape, x.scale, x.zp))
+        parts = [parts[i] for i in self.rng.permutation(len(parts))]
+        size = sum(p.shape[axis] for p in parts)
+        shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
+        if np.prod(shape) > MAX_ELEMENTS:
+            return False
+        return self.op(
+            "CONCATENATION",
+            [p.index for p in parts],
+            [self.like(x, shape)],
+            axis=axis - x.rank if self.chance(0.3) else axis,
+        )
+
+    def split(self, x: Node) -> bool:
+        axes = [(i, n) for i, d in enumerate(x.shape) for n in (1, 2, 3, 4) if d % n == 0]
+        if not axes or x.rank > 5:
+            return False
+        axis, count = self.pick(axes)
+        part = (*x.shape[:axis], x.shape[axis] // count, *x.shape[axis + 1 :])
+        outs = [self.like(x, part) for _ in range(count)]
+        return self.op("SPLIT", [self.integers([axis]), x.index], outs, num_splits=count)
+
+    def slice(self, x: Node) -> bool:
+        if not 1 <= x.rank <= 5:
+            return False
+        begins = [self.below(d) if self.chance(0.6) else 0 for d in x.shape]
+        sizes = [
+            1 + self.below(d - b) if self.chance(0.6) else -1
+            for d, b in zip(x.shape, begins, strict=True)
+        ]
+        shape = tuple(
+            d - b if s == -1 else s for d, b, s in zip(x.shape, begins, sizes, strict=True)
+        )
+        inputs = [x.index, self.integers(begins), self.integers(sizes)]
+        return self.op("SLICE", inputs, [self.like(x, shape)])
+
+    def strided_slice(self, x: Node) -> bool:
+        """Every mask that TFLM reads."""
+        if not 1 <= x.rank <= 4:
+            return False
+        begins, ends, steps, shape = [], [], [], []
+        begin_mask = end_mask = shrink_mask = 0
+        for i, d in enumerate(x.shape):
+            if self.chance(0.2):
+                shrink_mask |= 1 << i
+                at = self.below(d)
+                begins.append(at - d if self.chance(0.3) else at)
+                ends.append(begins[-1] + 1)
+                steps.append(1)
+                continue
+            step = int(self.pick([1, 1, 2, 3, -1, -2]))
+            begin, end = (int(self.rng.integers(-d - 1, d + 2)) for _ in range(2))
+            masks = self.below(4) if self.chance(0.7) else 3
+            sizes = range(
+                *slice(None if masks & 1 else begin, None if masks & 2 else end, step).indices(d)
+            )
+            if not sizes:
+                masks, sizes = 3, range(*slice(None, None, step).indices(d))
+            begin_mask |= (masks & 1) << i
+            end_mask |= (masks >> 1) << i
+            begins.append(begin)
+            ends.append(end)
+            steps.append(step)
+            shape.append(len(sizes))
+        return self.op(
+            "STRIDED_SLICE",
+            [x.index, self.integers(begins), self.integers(ends), self.integers(steps)],
+            [self.like(x, tuple(shape))],
+            begin_mask=begin_mask,
+            end_mask=end_mask,
+            shrink_axis_mask=shrink_mask,
+        )
+
+    def transpose(self, x: Node) -> bool:
+        if not 1 <= x.rank <= 5 or x.dtype == "int32":
+            return False
+        order = self.rng.permutation(x.rank).tolist()
+        shape = tuple(x.shape[i] for i in order)
+        return self.op("TRANSPOSE", [x.index, self.integers(order)], [self.like(x, shape)])
+
+    def pack(self, x: Node) -> bool:
+        if x.rank > 4:
+            return False
+        alike = [
+            n
+            for n in self.nodes
+            if (n.shape, n.scale, n.zp, n.dtype) == (x.shape, x.scale, x.zp, x.dtype)
+        ]
+        parts = [x, *(self.pick(alike) for _ in range(self.below(3)))]
+        axis = self.below(x.rank + 1)
+        shape = (*x.shape[:axis], len(parts), *x.shape[axis:])
+        if np.prod(shape) > MAX_ELEMENTS:
+            return False
+        return self.op(
+            "PACK",
+            [p.index for p in parts],
+            [self.like(x, shape)],
+            axis=axis - x.rank - 1 if self.chance(0.3) else axis,
+            values_count=len(parts),
+        )
+
+    def unpack(self, x: Node) -> bool:
+        axes = [i for i, d in enumerate(x.shape) if d <= 5]
+        if not axes or x.rank > 5:
+            return False
+        axis = int(self.pick(axes))
+        part = x.shape[:axis] + x.shape[axis + 1 :]
+        outs = [self.like(x, part) for _ in range(x.shape[axis])]
+        return self.op("UNPACK", [x.index], outs, axis=axis, num=len(outs))
+
+    def _resized(self, x: Node, largest: int) -> Node | None:
+        shape = (x.shape[0], 1 + self.below(largest), 1 + self.below(largest), x.shape[3])
+        return None if np.prod(shape) > MAX_ELEMENTS else self.like(x, shape)
+
+    def resize_nearest(self, x: Node) -> bool:
+        out = self._resized(x, 17) if x.rank == 4 and x.dtype != "int32" else None
+        if out is None:
+            return False
+        return self.op(
+            "RESIZE_NEAREST_NEIGHBOR",
+            [x.index, self.integers(out.shape[1:3])],
+            [out],
+            align_corners=self.chance(0.5),
+            half_pixel_centers=self.chance(0.5),
+        )
+
+    def resize_bilinear(self, x: Node) -> bool:
+        out = self._resized(x, 17) if x.rank == 4 and x.dtype == "int8" else None
+        if out is None:
+            return False
+        align = self.chance(0.4)
+        return self.op(
+            "RESIZE_BILINEAR",
+            [x.index, self.integers(out.shape[1:3])],
+            [out],
+            align_corners=align,
+            half_pixel_centers=not align and self.chance(0.5),
+        )
+
+
+LIGHT: dict[str, Callable[[Maker, Node], bool]] = {
+    method.__name__: method
+    for method in (
+        Maker.add,
+        Maker.sub,
+        Maker.mul,
+        Maker.minimum,
+        Maker.maximum,
+        Maker.prelu,
+        Maker.logistic,
+        Maker.tanh,
+        Maker.relu,
+        Maker.relu6,
+        Maker.leaky_relu,
+        Maker.hard_swish,
+        Maker.requantize,
+        Maker.quantize,
+        Maker.dequantize,
+        Maker.reshape,
+        Maker.squeeze,
+        Maker.expand_dims,
+        Maker.pad,
+        Maker.concatenation,
+        Maker.split,
+        Maker.slice,
+        Maker.strided_slice,
+        Maker.transpose,
+        Maker.pack,
+        Maker.unpack,
+        Maker.resize_nearest,
+        Maker.resize_bilinear,
+    )
+}
+
+
+def single_operator(rng: np.random.Generator, name: str) -> bytes:
+    """A model of one operator, on a random input."""
+    while True:
+        maker = Maker(rng)
+        rank = 4 if name.startswith("resize") else int(rng.integers(1, 6))
+        dtypes = ["int8", "int8", "int16", "float32"]
+        x = maker.input(maker.shape(rank), str(rng.choice(dtypes)))
+        if LIGHT[name](maker, x):
+            return maker.build()
