@@ -80,12 +80,16 @@ class Toolchain(_Strict):
     prefix: Annotated[str, Field(description='a prefix such as "arm-none-eabi-"; "" for the host')]
     cflags: Words  # machine flags, given to compiler and linker alike
     package: Text  # Debian package, for the message when it is missing
+    # given to the linker instead of cflags, where no library was built for exactly those
+    library_cflags: Words | None = None
 
 
 class Memory(_Strict):
     """One address range. The linker places code and constants in `flash`, the rest in `ram`.
 
-    RAM is listed fastest first: that is the order in which the planner fills it.
+    RAM is listed fastest first: that is the order in which the planner fills it, and the first
+    also holds data and stack. Of several memories of kind `flash`, the first holds the vectors,
+    and the one that [flash] names all the rest.
     """
 
     name: Annotated[
@@ -152,6 +156,14 @@ class Console(_Strict):
     baud: Annotated[int, Field(gt=0, description="a bit rate, at least 1")]
 
 
+class Firmware(_Strict):
+    """What the firmware's own sources must know."""
+
+    hal: Name  # folder under firmware/hal
+    uart_base: Address  # registers of the console's UART
+    stack_bytes: Size
+
+
 class Capabilities(_Strict):
     """What the hardware offers; security claims stop where these are false."""
 
@@ -192,6 +204,7 @@ class Board(_Strict):
     cost: Cost
     console: Console
     capabilities: Capabilities
+    firmware: Firmware | None = None  # there on every board but the build machine
     flash: Flash | None = None  # there when a memory of kind "flash" is
     partition: tuple[Partition, ...] = ()
     power: Power | None = None

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-import jinja2
-
-from tinyseal import __version__
-from tinyseal.codegen import literals
 from tinyseal.codegen.emission import Emission, Emitted
 from tinyseal.codegen.emitters import EMITTERS
+from tinyseal.codegen.templates import render
 from tinyseal.graph.ir import DType, Tensor
 from tinyseal.plan.model import Plan, Step
 
-TEMPLATES_DIR: Final = Path(__file__).resolve().parents[3] / "codegen_templates"
 REGIONS: Final = 2  # CAPSULE_REGIONS
 
 CAPSULE_DTYPES: Final = {
@@ -39,26 +34,13 @@ class Layer:
 
 def generate_capsule(plan: Plan) -> str:
     """The text of `capsule.c`: constants, one function a layer, and the capsule table."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES_DIR),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    environment.filters |= {
-        "c_values": literals.c_values,
-        "c_float": literals.c_float,
-        "c_string": literals.c_string,
-    }
     layers = []
     for step in plan.steps:
         emission = Emission(plan, step)
         EMITTERS[step.kernel.function](emission)
         layers.append(Layer(step, emission.done()))
-    return environment.get_template("capsule.c.j2").render(
-        version=__version__,
+    return render(
+        "capsule.c",
         plan=plan,
         graph=plan.graph,
         layers=layers,
@@ -66,12 +48,13 @@ def generate_capsule(plan: Plan) -> str:
         model_id_bytes=[f"0x{b:02x}" for b in bytes.fromhex(plan.graph.model_id)],
         inputs=[_tensor(plan, i) for i in plan.graph.inputs],
         outputs=[_tensor(plan, i) for i in plan.graph.outputs],
-        arena_bytes=_per_region(plan.arena_bytes),
-        state_bytes=_per_region(plan.state_bytes),
+        arena_bytes=per_region(plan.arena_bytes),
+        state_bytes=per_region(plan.state_bytes),
     )
 
 
-def _per_region(values: tuple[int, ...]) -> tuple[int, ...]:
+def per_region(values: tuple[int, ...]) -> tuple[int, ...]:
+    """`values` of the regions a board has, zeros for the rest."""
     return values + (0,) * (REGIONS - len(values))
 
 

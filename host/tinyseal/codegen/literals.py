@@ -20,6 +20,11 @@ def c_int(value: int) -> str:
     return "INT32_MIN" if value == -(2**31) else str(int(value))
 
 
+def c_hex(value: int) -> str:
+    """An address or size in hexadecimal, at least 8 digits."""
+    return f"0x{value:08x}"
+
+
 def c_float(value: float) -> str:
     """The shortest decimal that reads back as the same float32: `1e-07f`."""
     single = np.float32(value)

@@ -1,0 +1,24 @@
+/* Bytes as text and their checksum. SPDX-License-Identifier: Apache-2.0 */
+#ifndef CODEC_H
+#define CODEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* CRC-32 of IEEE 802.3, as zlib's crc32(0, ...). */
+uint32_t codec_crc32(const uint8_t *bytes, size_t len);
+
+/* Characters codec_base64_encode() writes for len bytes, without a terminator. */
+#define CODEC_BASE64_CHARS(len) (((len) + 2) / 3 * 4)
+
+/* RFC 4648, section 4, with padding. Writes CODEC_BASE64_CHARS(len) characters. */
+void codec_base64_encode(const uint8_t *bytes, size_t len, char *text);
+
+/* Decodes chars characters into at most chars / 4 * 3 bytes; text and bytes may be the same
+ * memory. Returns the number of bytes, or STATUS_EDATA. */
+int codec_base64_decode(const char *text, size_t chars, uint8_t *bytes);
+
+/* Value of a hexadecimal digit, or -1. */
+int codec_hex_digit(char c);
+
+#endif

@@ -1,0 +1,247 @@
+/* The model's memory, and the way its inputs take. SPDX-License-Identifier: Apache-2.0 */
+#include "model.h"
+
+#include <string.h>
+
+#include "board_config.h"
+#include "hal.h"
+#include "model_config.h"
+#include "status.h"
+
+_Static_assert(MODEL_ARENA_0_BYTES <= BOARD_ARENA_0_BYTES, "model does not fit this board");
+_Static_assert(MODEL_ARENA_1_BYTES <= BOARD_ARENA_1_BYTES, "model does not fit this board");
+
+#define ARENA(n) __attribute__((aligned(CAPSULE_ALIGN), section(".arena_" #n)))
+
+static uint8_t arena_0[MODEL_ARENA_0_BYTES] ARENA(0);
+#if MODEL_ARENA_1_BYTES > 0
+static uint8_t arena_1[MODEL_ARENA_1_BYTES] ARENA(1);
+#else
+#define arena_1 0
+#endif
+
+static const struct capsule_memory memory = { .region = { arena_0, arena_1 } };
+
+#if MODEL_STAGING_BYTES > 0
+static uint8_t staging[MODEL_STAGING_BYTES] __attribute__((aligned(4)));
+#else
+static uint8_t *const staging = 0;
+#endif
+
+static enum model_encoding encoding;
+static uint32_t expected;                  /* by model_expect() */
+static uint32_t appended;
+static uint32_t loaded[MODEL_INPUT_COUNT]; /* by model_load(): bytes, from the first */
+
+static uint8_t *address(const struct capsule_tensor *tensor)
+{
+    return memory.region[tensor->region] + tensor->offset;
+}
+
+void model_start(void)
+{
+    capsule_table.reset(&memory);
+}
+
+void model_clear(void)
+{
+    capsule_table.reset(&memory);
+}
+
+uint32_t model_elements(const struct capsule_tensor *tensor)
+{
+    uint32_t elements = 1;
+
+    for (uint32_t i = 0; i < tensor->rank; i++) {
+        elements *= tensor->dims[i];
+    }
+    return elements;
+}
+
+/* Where input `index` begins in the staging buffer, when it is raw. */
+static uint32_t staged_at(uint32_t index)
+{
+    uint32_t offset = 0;
+
+    for (uint32_t i = 0; i < index; i++) {
+        offset += capsule_table.inputs[i].bytes;
+    }
+    return offset;
+}
+
+static void forget_inputs(void)
+{
+    memset(loaded, 0, sizeof loaded);
+    expected = 0;
+    appended = 0;
+    encoding = MODEL_RAW;
+}
+
+int32_t model_load(uint32_t index, uint32_t offset, const uint8_t *bytes, size_t len)
+{
+    if (index >= MODEL_INPUT_COUNT) {
+        return STATUS_ERANGE;
+    }
+    const struct capsule_tensor *input = &capsule_table.inputs[index];
+
+    if (expected > 0) {
+        forget_inputs(); /* they came another way; the buffer is raw again */
+    }
+    if (offset > loaded[index] || len > input->bytes - offset) {
+        return STATUS_ERANGE;
+    }
+    memcpy((MODEL_STAGING_BYTES > 0 ? staging + staged_at(index) : address(input)) + offset,
+           bytes, len);
+    if (offset + len > loaded[index]) {
+        loaded[index] = offset + (uint32_t)len;
+    }
+    return (int32_t)loaded[index];
+}
+
+int model_expect(enum model_encoding wanted, uint32_t len)
+{
+    const uint32_t width = wanted == MODEL_F32 ? 4 : 1;
+
+    if (len != staged_at(MODEL_INPUT_COUNT) * width) {
+        return STATUS_ERANGE;
+    }
+    if (len > MODEL_STAGING_BYTES) {
+        return STATUS_EROOM;
+    }
+    forget_inputs();
+    encoding = wanted;
+    expected = len;
+    return STATUS_OK;
+}
+
+int32_t model_append(uint8_t byte)
+{
+    if (appended >= expected) {
+        return STATUS_ERANGE;
+    }
+    staging[appended++] = byte;
+    return (int32_t)(expected - appended);
+}
+
+const uint8_t *model_staged(uint32_t *len)
+{
+    *len = expected > 0 ? appended : (MODEL_STAGING_BYTES > 0 ? loaded[0] : 0);
+    return staging;
+}
+
+static int inputs_are_loaded(void)
+{
+    if (expected > 0) {
+        return appended == expected;
+    }
+    for (uint32_t i = 0; i < MODEL_INPUT_COUNT; i++) {
+        if (loaded[i] != capsule_table.inputs[i].bytes) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Nearest int8, half away from zero, as TensorFlow Lite quantises inputs. */
+static uint8_t quantize(const uint8_t *bytes, const struct capsule_tensor *tensor)
+{
+    float real;
+
+    memcpy(&real, bytes, sizeof real); /* all targets are little-endian */
+    const float scaled = real / tensor->scale;
+
+    if (!(scaled > -512.0f && scaled < 512.0f)) {
+        return (uint8_t)(scaled > 0.0f ? 127 : -128);
+    }
+    const int32_t value =
+        (int32_t)(scaled + (scaled < 0.0f ? -0.5f : 0.5f)) + tensor->zero_point;
+
+    return (uint8_t)(value < -128 ? -128 : (value > 127 ? 127 : value));
+}
+
+static void copy_inputs(void)
+{
+    const uint32_t width = encoding == MODEL_F32 ? 4 : 1;
+    const uint8_t *from = staging;
+
+    for (uint32_t i = 0; i < MODEL_INPUT_COUNT; i++) {
+        const struct capsule_tensor *input = &capsule_table.inputs[i];
+        uint8_t *const to = address(input);
+
+        for (uint32_t j = 0; j < input->bytes; j++, from += width) {
+            to[j] = encoding == MODEL_F32 ? quantize(from, input)
+                    : encoding == MODEL_U8 ? *from ^ 0x80
+                                           : *from;
+        }
+    }
+}
+
+int model_infer(uint32_t n, uint64_t *ticks)
+{
+    *ticks = 0;
+    if (!inputs_are_loaded()) {
+        return STATUS_EINPUT;
+    }
+    if (n > 1 && MODEL_STAGING_BYTES == 0) {
+        return STATUS_EONCE;
+    }
+    for (; n > 0; n--) {
+        if (MODEL_STAGING_BYTES > 0) {
+            copy_inputs();
+        } else {
+            forget_inputs();
+        }
+        const uint64_t start = hal.clock->ticks();
+
+        capsule_table.invoke(&memory);
+        *ticks += hal.clock->ticks() - start;
+    }
+    return STATUS_OK;
+}
+
+const uint8_t *model_output(uint32_t index, uint32_t offset, uint32_t len)
+{
+    if (index >= capsule_table.output_count) {
+        return 0;
+    }
+    const struct capsule_tensor *output = &capsule_table.outputs[index];
+
+    if (offset > output->bytes || len > output->bytes - offset) {
+        return 0;
+    }
+    return address(output) + offset;
+}
+
+float model_real_output(uint32_t index, uint32_t element)
+{
+    const struct capsule_tensor *output = &capsule_table.outputs[index];
+    const uint8_t *bytes = address(output);
+    float real;
+    int32_t value;
+
+    switch (output->dtype) {
+    case CAPSULE_F32:
+        memcpy(&real, bytes + 4 * element, sizeof real);
+        return real;
+    case CAPSULE_S32:
+        memcpy(&value, bytes + 4 * element, sizeof value);
+        break;
+    case CAPSULE_S64: /* the low half: indices and counts fit it */
+        memcpy(&value, bytes + 8 * element, sizeof value);
+        break;
+    case CAPSULE_S16:
+        value = (int16_t)(bytes[2 * element] | (bytes[2 * element + 1] << 8));
+        break;
+    case CAPSULE_U8:
+    case CAPSULE_BOOL:
+        value = bytes[element];
+        break;
+    case CAPSULE_S8:
+    default:
+        value = (int8_t)bytes[element];
+        break;
+    }
+    const float scale = output->scale > 0.0f ? output->scale : 1.0f;
+
+    return scale * (float)(value - output->zero_point);
+}

@@ -1,0 +1,55 @@
+/* The model's memory, and the way its inputs take. SPDX-License-Identifier: Apache-2.0
+ *
+ * Inference overwrites the inputs where they lie in the arena. Where the board has room the
+ * host therefore reserves a buffer for them (MODEL_STAGING_BYTES > 0): they are loaded there,
+ * copied before every inference, and so stay loaded. Where it has not, inputs are loaded in
+ * place and one inference uses them up; loading may then destroy the last outputs. */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "capsule.h"
+
+/* How the bytes in the staging buffer encode the inputs. */
+enum model_encoding {
+    MODEL_RAW = 0, /* as the tensors want them */
+    MODEL_U8 = 1,  /* int8 plus 128 */
+    MODEL_F32 = 2, /* little-endian float32, to be quantised */
+};
+
+/* Initialises the model's state. Call once, before the rest. */
+void model_start(void);
+
+/* Puts the model's state (SVDF, LSTM) back to its start. */
+void model_clear(void);
+
+/* Sets `len` bytes of an input at `offset`, in its own encoding. Chunks must come in order; an
+ * earlier offset may be sent again. Returns how many bytes of it are loaded, or STATUS_ERANGE. */
+int32_t model_load(uint32_t index, uint32_t offset, const uint8_t *bytes, size_t len);
+
+/* Announces `len` bytes for all inputs together in `encoding`; model_append() then brings them.
+ * STATUS_EROOM without a staging buffer of that size, STATUS_ERANGE if the inputs have another. */
+int model_expect(enum model_encoding encoding, uint32_t len);
+
+/* One more byte; the number still missing, or STATUS_ERANGE if none is. */
+int32_t model_append(uint8_t byte);
+
+/* The bytes announced or loaded: what lies in the staging buffer. */
+const uint8_t *model_staged(uint32_t *len);
+
+/* Runs the model n times; *ticks is the time spent in it, in ticks of the clock.
+ * STATUS_EINPUT, or STATUS_EONCE if n > 1 without a staging buffer. */
+int model_infer(uint32_t n, uint64_t *ticks);
+
+/* Bytes [offset, offset + len) of output `index`, or null if there are no such bytes. */
+const uint8_t *model_output(uint32_t index, uint32_t offset, uint32_t len);
+
+/* Real value of element `element` of output `index`, which must be there. */
+float model_real_output(uint32_t index, uint32_t element);
+
+/* Elements of a tensor. */
+uint32_t model_elements(const struct capsule_tensor *tensor);
+
+#endif

@@ -1,0 +1,22 @@
+/* Why a command was refused. SPDX-License-Identifier: Apache-2.0 */
+#include "status.h"
+
+const char *status_text(int status)
+{
+    static const char *const texts[] = {
+        "ok",
+        "unknown command; try: help",
+        "wrong arguments; try: help",
+        "out of range",
+        "checksum mismatch",
+        "line too long",
+        "line has unprintable bytes",
+        "input not loaded",
+        "input is used up by one inference",
+        "malformed data",
+        "no room on this board",
+    };
+    const unsigned index = (unsigned)-status;
+
+    return index < sizeof texts / sizeof texts[0] ? texts[index] : "unknown status";
+}

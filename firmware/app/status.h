@@ -1,0 +1,23 @@
+/* Why a command was refused: negative, with one text each. SPDX-License-Identifier: Apache-2.0
+ * The numbers are part of the serial protocol (firmware/SPEC.md); they never change meaning. */
+#ifndef STATUS_H
+#define STATUS_H
+
+enum status {
+    STATUS_OK = 0,
+    STATUS_ECOMMAND = -1,  /* no such command */
+    STATUS_EARGUMENT = -2, /* an argument is missing, superfluous or not a number */
+    STATUS_ERANGE = -3,    /* no such tensor or layer, or bytes outside of it */
+    STATUS_ECRC = -4,      /* the bytes do not match their checksum */
+    STATUS_ELONG = -5,     /* the line is longer than the buffer */
+    STATUS_ENOISE = -6,    /* the line holds bytes that are not printable ASCII */
+    STATUS_EINPUT = -7,    /* the inputs are not loaded completely */
+    STATUS_EONCE = -8,     /* inputs are used up by one inference on this board */
+    STATUS_EDATA = -9,     /* not base64 or hex, or an odd number of digits */
+    STATUS_EROOM = -10,    /* this board has no room for it */
+};
+
+/* A few words for a person. */
+const char *status_text(int status);
+
+#endif

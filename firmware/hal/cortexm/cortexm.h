@@ -1,0 +1,19 @@
+/* What all Cortex-M cores have: vectors, fault handler, system timer, reset.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef CORTEXM_H
+#define CORTEXM_H
+
+#include <stdint.h>
+
+#include "hal.h"
+
+/* Resets the chip by AIRCR.SYSRESETREQ, after noting the cause. */
+_Noreturn void cortexm_reset(enum hal_reset_cause cause);
+
+/* Starts SysTick at the core's clock, with an interrupt at every 2^24 ticks. */
+void cortexm_systick_start(void);
+
+/* SysTick extended to 64 bits. Not from an interrupt. */
+uint64_t cortexm_systick_ticks(void);
+
+#endif

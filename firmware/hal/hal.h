@@ -1,0 +1,57 @@
+/* What the firmware asks of a chip: const structs of function pointers, one set a board.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * The start-up code calls hal_init() before main(); from then on `hal` is usable. Nothing here
+ * is reentrant: one thread of control, plus interrupts that stay inside the chip's folder. */
+#ifndef HAL_H
+#define HAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct hal_uart {
+    /* The next received byte, or -1 when there is none. Never waits. */
+    int (*read)(void);
+
+    /* Returns when the last byte has been handed to the transmitter. */
+    void (*write)(const void *bytes, size_t len);
+};
+
+struct hal_clock {
+    uint32_t hz;               /* ticks a second */
+
+    /* Ticks since start-up; never goes back. A chip whose counter is 32 bits wide extends it
+     * here, so it must be called at least once in 2^32 ticks: the main loop does. */
+    uint64_t (*ticks)(void);
+};
+
+enum hal_reset_cause {
+    HAL_RESET_POWER_ON = 0,    /* or any reset this firmware did not ask for */
+    HAL_RESET_REQUESTED = 1,
+    HAL_RESET_FAULT = 2,
+};
+
+struct hal_reset {
+    enum hal_reset_cause (*cause)(void);
+    void (*now)(enum hal_reset_cause cause) __attribute__((noreturn));
+};
+
+struct hal_id {
+    /* Copies up to `cap` bytes of the chip's unique number, most significant first; returns how
+     * many, 0 on a chip that has none. */
+    size_t (*read)(uint8_t *id, size_t cap);
+};
+
+struct hal {
+    const struct hal_uart *uart;
+    const struct hal_clock *clock;
+    const struct hal_reset *reset;
+    const struct hal_id *id;
+};
+
+extern const struct hal hal;
+
+/* Brings up the console and the clock. */
+void hal_init(void);
+
+#endif

@@ -1,0 +1,73 @@
+/* QEMU's `virt` RISC-V machine: 16550 UART, CLINT timer, test device for resets.
+ * SPDX-License-Identifier: Apache-2.0
+ * Addresses: QEMU, hw/riscv/virt.c; registers: SiFive FU540-C000 manual, "CLINT". */
+#include "board_config.h"
+#include "hal.h"
+#include "mmio.h"
+#include "noinit.h"
+#include "uart16550.h"
+
+#define UART_CLOCK_HZ 3686400u
+#define TEST_DEVICE 0x00100000u
+#define TEST_RESET 0x7777u
+#define MTIME 0x0200bff8u
+
+static uint8_t uart_get(uint32_t index)
+{
+    return mmio_read8(BOARD_UART_BASE + index);
+}
+
+static void uart_put(uint32_t index, uint8_t value)
+{
+    mmio_write8(BOARD_UART_BASE + index, value);
+}
+
+static const struct uart16550 port = { .get = uart_get, .put = uart_put };
+
+static int uart_read(void)
+{
+    return uart16550_read(&port);
+}
+
+static void uart_write(const void *bytes, size_t len)
+{
+    uart16550_write(&port, bytes, len);
+}
+
+static uint64_t mtime_ticks(void)
+{
+    uint32_t high, low;
+
+    do {
+        high = mmio_read32(MTIME + 4);
+        low = mmio_read32(MTIME);
+    } while (high != mmio_read32(MTIME + 4));
+    return ((uint64_t)high << 32) | low;
+}
+
+static _Noreturn void reset_now(enum hal_reset_cause cause)
+{
+    noinit_set_cause(cause);
+    mmio_write32(TEST_DEVICE, TEST_RESET);
+    for (;;) {
+    }
+}
+
+static size_t id_read(uint8_t *id, size_t cap)
+{
+    (void)id;
+    (void)cap;
+    return 0;
+}
+
+static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
+static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = mtime_ticks };
+static const struct hal_reset reset = { .cause = noinit_cause, .now = reset_now };
+static const struct hal_id id = { .read = id_read };
+const struct hal hal = { .uart = &uart, .clock = &clock, .reset = &reset, .id = &id };
+
+void hal_init(void)
+{
+    noinit_take_cause();
+    uart16550_start(&port, UART_CLOCK_HZ / (16u * BOARD_BAUD));
+}

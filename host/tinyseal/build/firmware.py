@@ -1,0 +1,160 @@
+"""What a firmware is made of: source groups, flags and files per board. SConstruct obeys this."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tinyseal.board import Board, Core
+from tinyseal.codegen.firmware import (
+    firmware_of,
+    generate_board_config,
+    generate_link_script,
+    generate_model_config,
+)
+from tinyseal.codegen.generate import generate_capsule
+from tinyseal.errors import BuildError
+from tinyseal.graph.load import load_model
+from tinyseal.plan.kernels import KernelSet
+from tinyseal.plan.model import Plan
+from tinyseal.plan.planner import plan
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+AUTO: Final = "auto"
+KERNEL_CHOICES: Final = (AUTO, *(s.value for s in KernelSet))
+DEFAULT_BOARD: Final = "qemu-m4"
+DEFAULT_MODEL: Final = Path("models/kws_int8.tflite")
+
+BOARD_FILES: Final = ("board_config.h", "link.ld")
+MODEL_FILES: Final = ("capsule.c", "model_config.h")
+
+WARNINGS: Final = (
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Wmissing-prototypes",
+    "-Werror",
+)
+COMPILE_FLAGS: Final = ("-std=c11", "-g", "-ffunction-sections", "-fdata-sections", "-fno-common")
+LINK_FLAGS: Final = ("-nostartfiles", "-Wl,--gc-sections", "-Wl,--fatal-warnings")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One firmware: which model for which board, with which kernels."""
+
+    board: Board
+    model: Path
+    kernels: str = AUTO
+
+    @property
+    def board_folder(self) -> Path:
+        """Objects that do not depend on the model, relative to ROOT."""
+        return Path("build") / self.board.name
+
+    @property
+    def folder(self) -> Path:
+        return self.board_folder / f"{self.model.stem}-{self.kernels}"
+
+    @property
+    def model_files(self) -> tuple[Path, ...]:
+        """The model, and the labels beside it if there are any."""
+        labels = self.model.with_suffix(".labels.txt")
+        return (self.model, labels) if (ROOT / labels).is_file() else (self.model,)
+
+    @property
+    def elf(self) -> Path:
+        return self.folder / "firmware.elf"
+
+    def plan(self) -> Plan:
+        """Reads the model and plans it: seconds of work for large models."""
+        wanted = None if self.kernels == AUTO else KernelSet(self.kernels)
+        return plan(load_model(ROOT / self.model), self.board, wanted)
+
+
+@dataclass(frozen=True)
+class SourceGroup:
+    """Files compiled with the same flags. `of_model`: they include generated model headers."""
+
+    files: tuple[Path, ...]
+    optimise: str
+    include_dirs: tuple[Path, ...]
+    flags: tuple[str, ...] = WARNINGS
+    of_model: bool = False
+
+
+def source_groups(board: Board) -> list[SourceGroup]:
+    """Everything but the capsule. Unused kernels cost nothing: the linker drops their sections."""
+    hal = Path("firmware/hal")
+    runtime = Path("firmware/runtime")
+    folders = (hal, hal / core_folder(board.core), hal / firmware_of(board).hal)
+    return [
+        SourceGroup(_sources(*folders), "-Os", folders),
+        SourceGroup(_sources(runtime / "kernels"), "-O2", (runtime,)),
+        SourceGroup(
+            _sources(Path("firmware/app")),
+            "-Os",
+            (hal, runtime, Path("firmware/app")),
+            of_model=True,
+        ),
+    ]
+
+
+def capsule_group(request: Request) -> SourceGroup:
+    """The generated model."""
+    return SourceGroup(
+        (request.folder / "capsule.c",),
+        "-O2",
+        (Path("firmware/runtime"), Path("firmware/runtime/kernels")),
+        of_model=True,
+    )
+
+
+def core_folder(core: Core) -> str:
+    """The folder of firmware/hal with a core's start-up code."""
+    return "cortexm" if core.is_arm else {Core.RV32IMC: "riscv", Core.LX106: "xtensa"}[core]
+
+
+def link_flags(board: Board) -> tuple[str, ...]:
+    return (*(board.toolchain.library_cflags or board.toolchain.cflags), *LINK_FLAGS)
+
+
+def require_toolchain(board: Board) -> None:
+    """BuildError if the board's compiler is not installed."""
+    compiler = f"{board.toolchain.prefix}gcc"
+    if shutil.which(compiler) is None:
+        raise BuildError(f"{compiler} is missing; apt-get install {board.toolchain.package}")
+
+
+def board_texts(board: Board) -> dict[str, str]:
+    """The contents of BOARD_FILES, in board_folder."""
+    return {
+        "board_config.h": generate_board_config(board),
+        "link.ld": generate_link_script(board),
+    }
+
+
+def model_texts(request: Request) -> dict[str, str]:
+    """The contents of MODEL_FILES, in folder."""
+    made = request.plan()
+    return {
+        "capsule.c": generate_capsule(made),
+        "model_config.h": generate_model_config(made, request.kernels),
+    }
+
+
+def generator_inputs() -> list[Path]:
+    """The Python sources and templates that decide what the generated files say."""
+    host = ROOT / "host/tinyseal"
+    packages = ("graph", "optimise", "plan", "codegen")
+    python = [host / "board.py", host / "__init__.py", host / "build/firmware.py"]
+    python += [p for package in packages for p in (host / package).rglob("*.py")]
+    templates = (ROOT / "codegen_templates").glob("*.j2")
+    return sorted(p.relative_to(ROOT) for p in (*python, *templates))
+
+
+def _sources(*folders: Path) -> tuple[Path, ...]:
+    found = (p for folder in folders for p in (ROOT / folder).glob("*.[cS]"))
+    return tuple(sorted(p.relative_to(ROOT) for p in found))

@@ -1,0 +1,66 @@
+"""The words of a `scons` command line, checked: one line says what is wrong and what is right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from tinyseal.board import board_names, load_board
+from tinyseal.build.firmware import (
+    DEFAULT_BOARD,
+    DEFAULT_MODEL,
+    KERNEL_CHOICES,
+    ROOT,
+    Request,
+)
+from tinyseal.errors import BuildError
+
+OPTIONS: Final = {
+    "board": f"one of boards/*.toml; {DEFAULT_BOARD} if left out",
+    "model": f"a model file; {DEFAULT_MODEL} if left out",
+    "kernels": f"{', '.join(KERNEL_CHOICES)}: whose kernels to prefer; auto if left out",
+}
+
+
+def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[str]) -> Request:
+    """What to build. BuildError or BoardError names the valid choices."""
+    for key in arguments:
+        _one_of("option", key, OPTIONS)
+    for target in targets:
+        _one_of("target", target, list(known))
+    name = arguments.get("board", DEFAULT_BOARD)
+    _one_of("board", name, firmware_boards())
+    kernels = arguments.get("kernels", KERNEL_CHOICES[0])
+    _one_of("kernels", kernels, KERNEL_CHOICES)
+    return Request(load_board(name), _model(arguments.get("model", str(DEFAULT_MODEL))), kernels)
+
+
+def help_text(targets: Mapping[str, str]) -> str:
+    """What `scons -h` prints; `targets` are their names and what they do."""
+    lines = ["scons [OPTION=VALUE...] [TARGET...]", "", "Options:"]
+    lines += [f"  {name:10}{text}" for name, text in OPTIONS.items()]
+    lines += ["", "Targets:", *(f"  {name:10}{text}" for name, text in targets.items()), ""]
+    return "\n".join(lines)
+
+
+def firmware_boards() -> list[str]:
+    """Boards that run firmware: all but the build machine."""
+    return [name for name in board_names() if name != "host"]
+
+
+def _model(text: str) -> Path:
+    path = Path(text)
+    if not (ROOT / path).is_file():
+        models = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "models").glob("*.tflite"))
+        raise BuildError(f"no model {text!r}; models here: {', '.join(models)}")
+    return path
+
+
+def _one_of(what: str, value: str, choices: Iterable[str]) -> None:
+    choices = list(choices)
+    if value not in choices:
+        close = difflib.get_close_matches(value, choices, 1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise BuildError(f"no {what} {value!r}; {hint}choices: {', '.join(choices)}")

@@ -1,0 +1,136 @@
+"""Starts virtual boards: QEMU with its console on a pseudo-terminal, stopped until asked to go."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from tinyseal.board import Board
+from tinyseal.errors import DeviceError
+
+START_SECONDS: Final = 20.0
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class QemuBoard:
+    """A running QEMU: `port` is the console's device file; nothing executes before `go()`.
+
+    Open `port` first, then call `go()`: what a console says while nobody listens is lost. Use it
+    as a context manager; QEMU ends with it, and also if this process is killed. Start it from a
+    thread that lives as long as the board: the kernel ends QEMU with the thread that forked it.
+    """
+
+    def __init__(
+        self, board: Board, elf: Path, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Raises DeviceError if the board is not virtual, or QEMU is missing or does not start."""
+        runner = board.runner
+        if runner is None:
+            raise DeviceError(f"{board.name}: has no [runner]; give the port of a real board")
+        if shutil.which(runner.binary) is None:
+            raise DeviceError(f"{runner.binary} is missing; apt-get install {runner.package}")
+        if not elf.is_file():
+            raise DeviceError(f"{elf}: no such file; build it with scons board={board.name}")
+        self._name = board.name
+        self._clock = clock
+        self._text = b""
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._process = subprocess.Popen(
+            [
+                runner.binary,
+                *(arg.format(elf=elf) for arg in runner.args),
+                *("-S", "-display", "none", "-monitor", "none", "-qmp", "stdio"),
+                *("-chardev", "pty,id=console", "-serial", "chardev:console"),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=self._die_with_parent,
+        )
+        try:
+            self._command("qmp_capabilities")
+            chardevs = self._command("query-chardev")
+            self.port: str = next(
+                c["filename"].removeprefix("pty:") for c in chardevs if c["label"] == "console"
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def go(self) -> None:
+        """Lets the processor run, from reset."""
+        self._command("cont")
+
+    def close(self) -> None:
+        """Ends QEMU. May be called twice."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def __enter__(self) -> QemuBoard:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _die_with_parent(self) -> None:
+        self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def _command(self, execute: str) -> Any:
+        """One QMP command and its answer (QEMU Machine Protocol specification)."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"execute": execute}).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError as e:
+            raise self._failure(execute, "is gone") from e
+        deadline = self._clock() + START_SECONDS
+        while True:
+            message = self._message(execute, deadline)
+            if "error" in message:
+                raise self._failure(execute, message["error"].get("desc", "refused"))
+            if "return" in message:
+                return message["return"]
+
+    def _message(self, execute: str, deadline: float) -> dict[str, Any]:
+        """The next line that is JSON: QEMU also prints remarks to the same pipe."""
+        assert self._process.stdout is not None
+        while True:
+            line, found, rest = self._text.partition(b"\n")
+            if found:
+                self._text = rest
+                with contextlib.suppress(json.JSONDecodeError):
+                    message = json.loads(line)
+                    if isinstance(message, dict):
+                        return message
+                continue
+            left = deadline - self._clock()
+            if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
+                raise self._failure(execute, f"no answer in {START_SECONDS:.0f} s")
+            data = os.read(self._process.stdout.fileno(), 4096)
+            if not data:
+                raise self._failure(execute, f"ended with code {self._process.wait()}")
+            self._text += data
+
+    def _failure(self, execute: str, what: str) -> DeviceError:
+        return DeviceError(f"{self._name}: QEMU: {execute}: {what}")
