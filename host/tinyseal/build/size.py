@@ -234,9 +234,10 @@ def _section_kind(section: str) -> str:
 def _object_part(path: PurePath) -> str:
     if "(" in path.name or path.is_absolute():  # an archive's member, or the compiler's start-up
         return "C library"
-    if path.stem.startswith(_KERNEL_PREFIXES):
-        return f"kernel {path.stem}"
-    return f"firmware {path.stem}" if path.stem != "capsule" else "capsule table"
+    source = path.name.partition(".")[0]
+    if source.startswith(_KERNEL_PREFIXES):
+        return f"kernel {source}"
+    return "capsule table" if source == "capsule" else f"firmware {source}"
 
 
 def report(sizes: Sizes, last: Sizes | None) -> RenderableType:
@@ -251,7 +252,7 @@ def _memory_table(sizes: Sizes, last: Sizes | None) -> Table:
     for m in sizes.memories:
         share = m.used / m.bytes
         full = min(_BAR, -(-m.used * _BAR // m.bytes))
-        bar = Text.assemble(("━" * full, "cyan"), ("━" * (_BAR - full), "dim"), f" {share:6.1%}")
+        bar = Text.assemble(("█" * full, "cyan"), ("░" * (_BAR - full), "dim"), f" {share:6.1%}")
         change = [_change(m.used - before.get(m.name, 0))] if last else []
         table.add_row(m.name, f"{m.used:,}", *change, f"{m.free:,}", f"{m.bytes:,}", bar)
     return table
