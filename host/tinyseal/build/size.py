@@ -10,7 +10,8 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import PurePath
 from typing import Any, BinaryIO, Final, Self
 
@@ -91,7 +92,7 @@ class Sizes:
 @dataclass(frozen=True)
 class _Range:
     start: int
-    bytes: int
+    end: int
     section: str
     object: PurePath
 
@@ -99,7 +100,7 @@ class _Range:
 @dataclass(frozen=True)
 class _Symbol:
     start: int
-    bytes: int
+    end: int
     name: str
     is_code: bool
 
@@ -114,7 +115,7 @@ def measure(
     """
     try:
         file = ELFFile(elf)
-        symbols = sorted(_symbols(file), key=lambda s: (s.start, -s.bytes))
+        symbols = sorted(_symbols(file), key=lambda s: (s.start, -s.end))
         used: Counter[str] = Counter()
         parts: Counter[tuple[str, str, str]] = Counter()
         ranges = _ranges(link_map)
@@ -148,7 +149,7 @@ def _symbols(file: ELFFile) -> Iterator[_Symbol]:
             is_code = kind == "STT_FUNC"
             # Bit 0 of an Arm function's address says Thumb.
             start = symbol["st_value"] & ~int(is_code)
-            yield _Symbol(start, symbol["st_size"], symbol.name, is_code)
+            yield _Symbol(start, start + symbol["st_size"], symbol.name, is_code)
 
 
 def _ranges(link_map: str) -> dict[str, list[_Range]]:
@@ -158,13 +159,22 @@ def _ranges(link_map: str) -> dict[str, list[_Range]]:
     ranges: dict[str, list[_Range]] = {}
     section = ""
     for m in _MAP_LINE.finditer(joined):
+        start, count = int(m["start"], 16), int(m["bytes"], 16)
         if not m["indent"]:
             section = m["section"]
-        elif m["object"] and int(m["bytes"], 16):
-            placed_at, count = int(m["start"], 16), int(m["bytes"], 16)
-            item = _Range(placed_at, count, m["section"], PurePath(m["object"]))
+        elif m["object"] and count:
+            item = _Range(start, start + count, m["section"], PurePath(m["object"]))
             ranges.setdefault(section, []).append(item)
-    return {name: sorted(found, key=lambda r: r.start) for name, found in ranges.items()}
+    return {name: _disjoint(found) for name, found in ranges.items()}
+
+
+def _disjoint(ranges: list[_Range]) -> list[_Range]:
+    """By address, each ending where the next begins: of strings that the linker merged, the map
+    keeps all the places."""
+    ordered = sorted(ranges, key=lambda r: r.start)
+    ends = [min(r.end, following.start) for r, following in pairwise(ordered)]
+    clipped = (replace(r, end=end) for r, end in zip(ordered, ends, strict=False))
+    return [r for r in (*clipped, ordered[-1]) if r.start < r.end]
 
 
 def _homes(file: ELFFile, section: Any) -> set[int]:
@@ -192,16 +202,17 @@ def _divide(
     """(part, kind, bytes) that sum to the section's size."""
     left = section["sh_size"]
     for r in ranges:
-        rest = r.bytes
+        rest = r.end - r.start
+        left -= rest
         done = r.start
-        for s in _within(symbols, r.start, r.start + r.bytes):
-            count = s.start + s.bytes - max(done, s.start)  # aliases count once
-            if count > 0 and s.start + s.bytes <= r.start + r.bytes:
-                done = s.start + s.bytes
+        for s in _within(symbols, r.start, r.end):
+            end = min(s.end, r.end)
+            count = end - max(s.start, done)
+            if count > 0:  # an alias of bytes already counted has none
+                done = end
                 rest -= count
                 yield *_symbol_part(s, r, layers), count
         yield _object_part(r.object), _section_kind(r.section), rest
-        left -= r.bytes
     # Alignment between objects; or a section the linker script itself made: a stack, a heap.
     name = "padding" if ranges else section.name.lstrip(".")
     yield name, "data" if section["sh_type"] == "SHT_NOBITS" else "constants", left
