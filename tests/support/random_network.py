@@ -262,7 +262,7 @@ class Maker:
         return self.op("SQUEEZE", [x.index], [self.like(x, shape)], squeeze_dims=[gone])
 
     def expand_dims(self, x: Node) -> bool:
-        if x.rank > 4:
+        if x.rank > 4 or x.dtype == "int32":
             return False
         axis = self.below(x.rank + 1)
         shape = (*x.shape[:axis], 1, *x.shape[axis:])
@@ -441,6 +441,176 @@ class Maker:
             half_pixel_centers=not align and self.chance(0.5),
         )
 
+    # Operators that multiply and accumulate, or sum up.
+
+    def _weights(self, shape: Shape, axis: int | None) -> tuple[int, np.ndarray]:
+        """int8 weights with one scale, or with one a slice along `axis`; their index and scales."""
+        values = self.rng.integers(-127, 128, shape, dtype=np.int8)
+        count = 1 if axis is None else shape[axis]
+        scales = (0.01 * 2.0 ** self.rng.uniform(-2, 2, count)).astype(np.float32)
+        index = self.builder.const(self._name("w"), values, scale=scales, zp=0, axis=axis or 0)
+        return index, scales
+
+    def _bias(self, x: Node, scales: np.ndarray, channels: int, terms: int) -> int:
+        if self.chance(0.2):
+            return -1
+        spread = int(4000 * terms**0.5)
+        values = self.rng.integers(-spread, spread, channels, dtype=np.int32)
+        bias_scales = np.float32(x.scale) * scales
+        return self.builder.const(self._name("bias"), values, scale=bias_scales, zp=0)
+
+    def _weighted(self, x: Node, scales: np.ndarray, terms: int, shape: Shape) -> Node:
+        """An output that about fits sums of `terms` products."""
+        return self.output(shape, self.near(x.scale * float(scales.max()) * 40 * terms**0.5))
+
+    def _window(self, x: Node, dilate: bool) -> dict | None:
+        """Strides, dilations, padding and kernel of a window over x, with the output's size."""
+        kernel = [1 if self.chance(0.2) else 1 + self.below(5) for _ in range(2)]
+        stride = [1 + self.below(3) for _ in range(2)]
+        dilation = [1 + self.below(2) if dilate else 1 for _ in range(2)]
+        padding = str(self.pick(["SAME", "VALID"]))
+        size = []
+        for i, d in enumerate(x.shape[1:3]):
+            reach = (kernel[i] - 1) * dilation[i] + 1
+            if padding == "SAME":
+                size.append(-(-d // stride[i]))
+            elif reach > d:
+                return None
+            else:
+                size.append((d - reach) // stride[i] + 1)
+        options = {"padding": padding, "stride_h": stride[0], "stride_w": stride[1]}
+        if dilate:
+            options |= {"dilation_h_factor": dilation[0], "dilation_w_factor": dilation[1]}
+        return {"kernel": tuple(kernel), "size": tuple(size), "options": options}
+
+    def conv(self, x: Node) -> bool:
+        window = self._image(x) and self._window(x, dilate=True)
+        if not window:
+            return False
+        depth, out = x.shape[3], 1 + self.below(9)
+        weights, scales = self._weights((out, *window["kernel"], depth), 0)
+        terms = int(np.prod(window["kernel"])) * depth
+        bias = self._bias(x, scales, out, terms)
+        y = self._weighted(x, scales, terms, (x.shape[0], *window["size"], out))
+        return self.op(
+            "CONV_2D",
+            [x.index, weights, *([bias] if bias >= 0 or self.chance(0.5) else [])],
+            [y],
+            fused_activation_function=self.pick(ACTIVATIONS),
+            **window["options"],
+        )
+
+    def depthwise(self, x: Node) -> bool:
+        window = self._image(x) and self._window(x, dilate=True)
+        if not window:
+            return False
+        multiplier = int(self.pick([1, 1, 2, 3]))
+        out = x.shape[3] * multiplier
+        weights, scales = self._weights((1, *window["kernel"], out), 3)
+        terms = int(np.prod(window["kernel"]))
+        bias = self._bias(x, scales, out, terms)
+        y = self._weighted(x, scales, terms, (x.shape[0], *window["size"], out))
+        if y.elements > MAX_ELEMENTS:
+            return False
+        return self.op(
+            "DEPTHWISE_CONV_2D",
+            [x.index, weights, *([bias] if bias >= 0 else [])],
+            [y],
+            depth_multiplier=multiplier,
+            fused_activation_function=self.pick(ACTIVATIONS),
+            **window["options"],
+        )
+
+    def transpose_conv(self, x: Node) -> bool:
+        if not self._image(x):
+            return False
+        kernel = [1 + self.below(4) for _ in range(2)]
+        stride = [1 + self.below(3) for _ in range(2)]
+        padding = str(self.pick(["SAME", "VALID"]))
+        size = [
+            d * s if padding == "SAME" else (d - 1) * s + k
+            for d, s, k in zip(x.shape[1:3], stride, kernel, strict=True)
+        ]
+        out = 1 + self.below(5)
+        shape = (x.shape[0], *size, out)
+        if np.prod(shape) > MAX_ELEMENTS:
+            return False
+        weights, scales = self._weights((out, *kernel, x.shape[3]), 0)
+        terms = max(1, int(np.prod(kernel) * x.shape[3] / np.prod(stride)))
+        bias = self._bias(x, scales, out, terms)
+        inputs = [self.integers(shape), weights, x.index, *([bias] if bias >= 0 else [])]
+        return self.op(
+            "TRANSPOSE_CONV",
+            inputs,
+            [self._weighted(x, scales, terms, shape)],
+            padding=padding,
+            stride_h=stride[0],
+            stride_w=stride[1],
+        )
+
+    def fully_connected(self, x: Node) -> bool:
+        if x.dtype != "int8" or not x.rank or x.elements > 1024:
+            return False
+        whole = self.chance(0.4)
+        depth = x.elements if whole else x.shape[-1]
+        out = 1 + self.below(17)
+        weights, scales = self._weights((out, depth), None)
+        bias = self._bias(x, scales, out, depth)
+        y = self._weighted(x, scales, depth, (x.elements // depth, out))
+        return self.op(
+            "FULLY_CONNECTED",
+            [x.index, weights, bias],
+            [y],
+            fused_activation_function=self.pick(ACTIVATIONS),
+        )
+
+    def _pool(self, kind: str, x: Node) -> bool:
+        window = self._image(x) and self._window(x, dilate=False)
+        if not window:
+            return False
+        y = self.like(x, (x.shape[0], *window["size"], x.shape[3]))
+        return self.op(
+            kind,
+            [x.index],
+            [y],
+            filter_height=window["kernel"][0],
+            filter_width=window["kernel"][1],
+            fused_activation_function=self.pick(ACTIVATIONS),
+            **window["options"],
+        )
+
+    def average_pool(self, x: Node) -> bool:
+        return self._pool("AVERAGE_POOL_2D", x)
+
+    def max_pool(self, x: Node) -> bool:
+        return self._pool("MAX_POOL_2D", x)
+
+    def _reduce(self, kind: str, x: Node) -> bool:
+        if x.dtype != "int8" or not 1 <= x.rank <= 4:
+            return False
+        axes = sorted(i for i in range(x.rank) if self.chance(0.5)) or [self.below(x.rank)]
+        keep = self.chance(0.5)
+        shape = tuple(1 if i in axes else d for i, d in enumerate(x.shape) if keep or i not in axes)
+        count = np.prod([x.shape[i] for i in axes]) if kind == "SUM" else 1
+        out = self.output(shape, self.near(x.scale * float(count) ** 0.5))
+        return self.op(kind, [x.index, self.integers(axes)], [out], keep_dims=keep)
+
+    def mean(self, x: Node) -> bool:
+        return self._reduce("MEAN", x)
+
+    def sum(self, x: Node) -> bool:
+        return self._reduce("SUM", x)
+
+    def softmax(self, x: Node) -> bool:
+        if x.dtype != "int8" or not 1 <= x.rank <= 4:
+            return False
+        out = self.output(x.shape, 1 / 256, -128)
+        return self.op("SOFTMAX", [x.index], [out], beta=float(self.pick([1.0, 0.5, 3.0])))
+
+    @staticmethod
+    def _image(x: Node) -> bool:
+        return x.dtype == "int8" and x.rank == 4
+
 
 LIGHT: dict[str, Callable[[Maker, Node], bool]] = {
     method.__name__: method
@@ -477,12 +647,52 @@ LIGHT: dict[str, Callable[[Maker, Node], bool]] = {
 }
 
 
+HEAVY: dict[str, Callable[[Maker, Node], bool]] = {
+    method.__name__: method
+    for method in (
+        Maker.conv,
+        Maker.depthwise,
+        Maker.transpose_conv,
+        Maker.fully_connected,
+        Maker.average_pool,
+        Maker.max_pool,
+        Maker.mean,
+        Maker.sum,
+        Maker.softmax,
+    )
+}
+OPERATORS = LIGHT | HEAVY
+IMAGES = ("resize_nearest", "resize_bilinear", "conv", "depthwise", "transpose_conv")
+
+
 def single_operator(rng: np.random.Generator, name: str) -> bytes:
     """A model of one operator, on a random input."""
     while True:
         maker = Maker(rng)
-        rank = 4 if name.startswith("resize") else int(rng.integers(1, 6))
+        rank = 4 if name in IMAGES else int(rng.integers(1, 6))
         dtypes = ["int8", "int8", "int16", "float32"]
         x = maker.input(maker.shape(rank), str(rng.choice(dtypes)))
-        if LIGHT[name](maker, x):
+        if OPERATORS[name](maker, x):
             return maker.build()
+
+
+def random_network(rng: np.random.Generator, length: int = 12) -> bytes:
+    """A model of up to `length` operators: branches, joins, several inputs and outputs.
+
+    Half of the operators go on from the last tensor, the others branch off an earlier one. Joins
+    (second operands, CONCATENATION, PACK) look for what is there already.
+    """
+    maker = Maker(rng)
+    for _ in range(1 + int(maker.chance(0.3))):
+        maker.input(maker.shape(4 if maker.chance(0.75) else int(rng.integers(1, 5))))
+    wanted = 1 + int(rng.integers(length))
+    added = 0
+    for _ in range(20 * wanted):
+        x = maker.nodes[-1] if maker.chance(0.5) else maker.pick(maker.nodes)
+        table = HEAVY if maker.chance(0.3) else LIGHT
+        added += bool(table[str(rng.choice(list(table)))](maker, x))
+        if added == wanted:
+            break
+    else:
+        assert added, "no operator suited"
+    return maker.build()

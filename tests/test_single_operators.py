@@ -1,15 +1,15 @@
-"""Every operator that does not multiply and accumulate, alone: TFLM's bytes, in numpy and in C."""
+"""Every operator alone: TFLM's bytes, in numpy and in C."""
 
 import numpy as np
 import pytest
 
 from support.judge import assert_matches_tflm
-from support.random_network import LIGHT, single_operator
+from support.random_network import OPERATORS, single_operator
 
 CASES = 3
 
 
-@pytest.mark.parametrize("name", LIGHT)
+@pytest.mark.parametrize("name", OPERATORS)
 def test_operator_gives_tflms_bytes(name, tmp_path, campaign):
     for seed in range(CASES * campaign):
         rng = np.random.default_rng([seed, *name.encode()])
