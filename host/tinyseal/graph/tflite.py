@@ -6,6 +6,7 @@ told to read: `_Reader` bounds every vector length before anything is iterated, 
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import hashlib
 import io
@@ -13,7 +14,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -230,14 +231,32 @@ def import_tflite(data: bytes, name: str) -> Graph:
     importer does not read.
     """
     parser = _Parser(bytes(data), c_identifier(name))
-    try:
+    with parser.mended():
         graph = parser.graph()
-    # Whatever a mangled file makes of the reader ends up here: reads outside the file
-    # (struct.error, ValueError), negative offsets (TypeError), enum values off their tables.
-    except (struct.error, ValueError, TypeError, IndexError, OverflowError) as e:
-        raise ModelError(f"{parser.name}: {parser.part}: malformed or truncated: {e}") from e
     check_graph(graph)
     return graph
+
+
+@dataclass(frozen=True)
+class ListedOp:
+    """One operator as the file names it, whether or not this importer reads it."""
+
+    index: int
+    name: str  # TFLite's builtin name, or the custom operator's own
+    version: int
+    output: str  # name of the first output tensor
+    problem: str | None  # why it is not supported, None if the importer reads it
+
+
+def list_operators(data: bytes, name: str) -> tuple[ListedOp, ...]:
+    """All operators of a `.tflite` file, the unsupported ones with the reason.
+
+    Raises ModelError for a malformed file. Where `import_tflite` stops at the first operator it
+    does not read, this tells of all.
+    """
+    parser = _Parser(bytes(data), c_identifier(name))
+    with parser.mended():
+        return parser.listed()
 
 
 def c_identifier(name: str) -> str:
@@ -257,7 +276,54 @@ class _Parser:
         # sound files share little. The bound keeps time and memory linear in the file's size.
         self._budget = 4 * len(data) + 4096
 
+    @contextlib.contextmanager
+    def mended(self) -> Iterator[None]:
+        """Turns whatever a mangled file makes of the reader into a ModelError: reads outside the
+        file (struct.error, ValueError), negative offsets (TypeError), enum values off their
+        tables."""
+        try:
+            yield
+        except (struct.error, ValueError, TypeError, IndexError, OverflowError) as e:
+            raise ModelError(f"{self.name}: {self.part}: malformed or truncated: {e}") from e
+
+    def listed(self) -> tuple[ListedOp, ...]:
+        _, _, codes, raw, operators = self._tables()
+        listed = []
+        for index, operator in enumerate(operators):
+            problem = None
+            try:
+                self._op(index, operator, codes, len(raw))
+            except UnsupportedError as e:
+                problem = str(e).removeprefix(f"{self.name}: node {index}: ")
+            name, version = self._operator(codes[operator.OpcodeIndex()])
+            outputs = self._indices(operator.OutputsLength(), operator.OutputsAsNumpy, len(raw))
+            output = self._text(raw[outputs[0]].Name()) if outputs else ""
+            listed.append(ListedOp(index, name, version, output, problem))
+        return tuple(listed)
+
     def graph(self) -> Graph:
+        buffers, subgraph, codes, raw, operators = self._tables()
+        inputs = self._indices(subgraph.InputsLength(), subgraph.InputsAsNumpy, len(raw))
+        outputs = self._indices(subgraph.OutputsLength(), subgraph.OutputsAsNumpy, len(raw))
+        self.part = "operators"
+        # Operators first: that one of them is unknown is what the user wants to hear, and a
+        # tensor without data and elements is sound only if no operator writes it.
+        ops = tuple(self._op(i, o, codes, len(raw)) for i, o in enumerate(operators))
+        written = {index for op in ops for index in op.outputs} | set(inputs)
+        tensors = tuple(self._tensor(i, t, buffers, i in written) for i, t in enumerate(raw))
+        self.part = "labels"
+        return Graph(
+            name=self.name,
+            model_id=hashlib.sha256(self.data).hexdigest(),
+            tensors=tensors,
+            ops=ops,
+            inputs=inputs,
+            outputs=outputs,
+            labels=self._labels(tensors, outputs),
+        )
+
+    def _tables(self) -> tuple[list[Any], Any, list[Any], list[Any], list[Any]]:
+        """Buffers, the subgraph, operator codes, and the subgraph's tensors and operators."""
         if len(self.data) < 8 or self.data[4:8] != FILE_IDENTIFIER:
             raise ModelError(
                 f"{self.name}: not a TensorFlow Lite model (no {FILE_IDENTIFIER.decode()} mark)"
@@ -274,25 +340,9 @@ class _Parser:
         codes = self._vector(model.OperatorCodesLength(), model.OperatorCodes, 4)
         self.part = "tensors"
         raw = self._vector(subgraph.TensorsLength(), subgraph.Tensors, 4)
-        inputs = self._indices(subgraph.InputsLength(), subgraph.InputsAsNumpy, len(raw))
-        outputs = self._indices(subgraph.OutputsLength(), subgraph.OutputsAsNumpy, len(raw))
         self.part = "operators"
         operators = self._vector(subgraph.OperatorsLength(), subgraph.Operators, 4)
-        # Operators first: that one of them is unknown is what the user wants to hear, and a
-        # tensor without data and elements is sound only if no operator writes it.
-        ops = tuple(self._op(i, o, codes, len(raw)) for i, o in enumerate(operators))
-        written = {index for op in ops for index in op.outputs} | set(inputs)
-        tensors = tuple(self._tensor(i, t, buffers, i in written) for i, t in enumerate(raw))
-        self.part = "labels"
-        return Graph(
-            name=self.name,
-            model_id=hashlib.sha256(self.data).hexdigest(),
-            tensors=tensors,
-            ops=ops,
-            inputs=inputs,
-            outputs=outputs,
-            labels=self._labels(tensors, outputs),
-        )
+        return buffers, subgraph, codes, raw, operators
 
     def _main(self, model: Any) -> Any:
         """Subgraph 0. Others may be there as long as no signature enters through them: the
@@ -354,23 +404,26 @@ class _Parser:
         return read_options(CUSTOM_OPS[PREFIX + kind.value], options)
 
     def _kind(self, index: int, code: Any) -> tuple[OpKind, int]:
-        # Codes from 128 up do not fit the field old readers look at; the larger one counts.
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        version = code.Version()
-        if number == tflite.BuiltinOperator.CUSTOM:
-            custom = self._text(code.CustomCode())
-            if custom in CUSTOM_OPS:
-                return CUSTOM_OPS[custom].kind, version
+        name, version = self._operator(code)
+        if _builtin_code(code) == tflite.BuiltinOperator.CUSTOM:
+            if name in CUSTOM_OPS:
+                return CUSTOM_OPS[name].kind, version
             raise UnsupportedError(
-                f"{self.name}: node {index}: custom operator {custom!r} "
+                f"{self.name}: node {index}: custom operator {name!r} "
                 f"version {version} is not supported; express it in builtin operators"
             )
-        operator = OPERATOR_NAMES.get(number, f"operator number {number}")
-        if operator not in OpKind.__members__:
+        if name not in OpKind.__members__:
             raise UnsupportedError(
-                f"{self.name}: node {index}: {operator} version {version} is not supported"
+                f"{self.name}: node {index}: {name} version {version} is not supported"
             )
-        return OpKind(operator), version
+        return OpKind(name), version
+
+    def _operator(self, code: Any) -> tuple[str, int]:
+        """Name and version of an operator, known here or not."""
+        number = _builtin_code(code)
+        if number == tflite.BuiltinOperator.CUSTOM:
+            return self._text(code.CustomCode()), code.Version()
+        return OPERATOR_NAMES.get(number, f"operator number {number}"), code.Version()
 
     def _options(self, operator: Any, reader: Reader) -> Any:
         """The operator's options table, or one of defaults where the file leaves it out."""
@@ -536,6 +589,12 @@ class _Parser:
         self._spend(len(raw), "names")
         text = raw.decode("utf-8", "replace")
         return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _builtin_code(code: Any) -> int:
+    """Codes from 128 up do not fit the field old readers look at; the larger one counts."""
+    number: int = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    return number
 
 
 def _frozen(values: Array) -> Array:
