@@ -5,6 +5,10 @@ class ToolError(Exception):
     """Base of every expected failure; `cli` prints its one line and exits 1."""
 
 
+class UsageError(ToolError):
+    """An argument names a file, board or choice that is not there; `cli` exits 2."""
+
+
 class ModelError(ToolError):
     """The model file is malformed, truncated, or uses something the importer does not read."""
 

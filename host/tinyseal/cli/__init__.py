@@ -7,9 +7,9 @@ import sys
 import typer
 
 from tinyseal import __version__
-from tinyseal.cli import torture
+from tinyseal.cli import boards, check, torture
 from tinyseal.cli.output import errors
-from tinyseal.errors import ToolError
+from tinyseal.errors import ToolError, UsageError
 
 app = typer.Typer(
     name="tinyseal",
@@ -28,11 +28,16 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
         raise typer.Exit
 
 
+app.command("check")(check.check)
+app.command("boards")(boards.boards)
+
+
 def main() -> None:
-    """Runs the command line; expected failures are one line on stderr and exit code 1."""
+    """Runs the command line; expected failures are one line on stderr and exit code 1, or 2
+    where an argument names something that is not there."""
     try:
         app()
     except ToolError as e:
         errors.print("[bold red]error:[/]", end=" ")
         errors.print(str(e), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        sys.exit(2 if isinstance(e, UsageError) else 1)

@@ -31,14 +31,24 @@ class Layer:
     step: Step
     c: Emitted
 
+    @property
+    def constant_bytes(self) -> int:
+        """Flash of its weights and other arrays."""
+        return sum(array.data.nbytes for array in self.c.arrays)
 
-def generate_capsule(plan: Plan) -> str:
-    """The text of `capsule.c`: constants, one function a layer, and the capsule table."""
+
+def emit_layers(plan: Plan) -> list[Layer]:
     layers = []
     for step in plan.steps:
         emission = Emission(plan, step)
         EMITTERS[step.kernel.function](emission)
         layers.append(Layer(step, emission.done()))
+    return layers
+
+
+def generate_capsule(plan: Plan) -> str:
+    """The text of `capsule.c`: constants, one function a layer, and the capsule table."""
+    layers = emit_layers(plan)
     return render(
         "capsule.c",
         plan=plan,

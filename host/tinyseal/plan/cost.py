@@ -14,6 +14,7 @@ from typing import Final
 from tinyseal.board import Board, Core
 from tinyseal.graph.lowering import Params
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
+from tinyseal.plan.model import Plan
 
 # Portable C against Armv7-M's instruction count.
 CORE_FACTORS: Final[dict[Core, float]] = {
@@ -45,3 +46,13 @@ def estimate(kernel: Kernel, params: Params, board: Board) -> float:
     """Instructions of one call of `kernel`."""
     factor = CALIBRATION.get((kernel.function, board.core), CORE_FACTORS[board.core])
     return kernel.instructions(params, board) * factor
+
+
+def code_bytes(plan: Plan) -> int:
+    """Estimated code flash of the whole firmware: each kernel once, each layer's call, the rest."""
+    kernels = {step.kernel.function: step.kernel.set for step in plan.steps}
+    return (
+        RUNTIME_BYTES
+        + LAYER_BYTES * len(plan.steps)
+        + sum(CODE_BYTES[which] for which in kernels.values())
+    )

@@ -22,5 +22,4 @@ EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     **reference_reduce.EMITTERS,
     **reference_binary.EMITTERS,
     **reference_movement.EMITTERS,
-    **reference_reduce.EMITTERS,
 }

@@ -30,11 +30,8 @@ LOWERINGS: Final[dict[OpKind, Lowering]] = {
     **softmax.LOWERINGS,
     **binary.LOWERINGS,
     **movement.LOWERINGS,
-    **pooling.LOWERINGS,
     **quantize.LOWERINGS,
-    **reduction.LOWERINGS,
     **resize.LOWERINGS,
-    **softmax.LOWERINGS,
     **unary.LOWERINGS,
 }
 

@@ -21,7 +21,6 @@ KERNELS: Final[tuple[Kernel, ...]] = (
     *reference_reduce.KERNELS,
     *reference_binary.KERNELS,
     *reference_movement.KERNELS,
-    *reference_reduce.KERNELS,
 )
 
 __all__ = ["KERNELS", "Kernel", "KernelSet"]
