@@ -28,7 +28,7 @@ DEFAULT_BOARD: Final = "qemu-m4"
 DEFAULT_MODEL: Final = Path("models/kws_int8.tflite")
 
 BOARD_FILES: Final = ("board_config.h", "link.ld")
-MODEL_FILES: Final = ("capsule.c", "model_config.h")
+MODEL_FILES: Final = ("capsule.c", "model_config.h", "layers.txt")
 
 WARNINGS: Final = (
     "-Wall",
@@ -142,6 +142,7 @@ def model_texts(request: Request) -> dict[str, str]:
     return {
         "capsule.c": generate_capsule(made),
         "model_config.h": generate_model_config(made, request.kernels),
+        "layers.txt": "".join(f"{step.label}\n" for step in made.steps),  # for the size report
     }
 
 

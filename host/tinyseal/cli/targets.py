@@ -29,18 +29,20 @@ TARGETS: Final = {
         "boot the firmware on the virtual board, compare its outputs with the reference",
         "tinyseal.cli.run:run",
     ),
+    "size": Target(
+        "show where every byte goes, per memory, layer and kernel, against the last build",
+        "tinyseal.cli.size:show",
+    ),
     "clean": Target("remove build/", "tinyseal.cli.targets:clean", needs_firmware=False),
 }
 
 
-def run_target(name: str, request: Request) -> int:
-    """Runs a target; a ToolError becomes one line and exit code 1."""
-    path = TARGETS[name].function
-    assert path is not None
-    module, function = path.split(":")
-    call: Callable[[Request], int] = getattr(importlib.import_module(module), function)
+def call(path: str, request: Request) -> int:
+    """Calls "module:name"; a ToolError becomes one line and exit code 1."""
+    module, name = path.split(":")
+    function: Callable[[Request], int] = getattr(importlib.import_module(module), name)
     try:
-        return call(request)
+        return function(request)
     except ToolError as e:
         errors.print(f"error: {e}", markup=False, highlight=False, soft_wrap=True)
         return 1
