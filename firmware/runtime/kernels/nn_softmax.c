@@ -78,11 +78,14 @@ static struct reciprocal measure(const struct nn_softmax *op, const int8_t *row,
 /* The output of `bits` bits for one input, from 0 up. */
 static int32_t share(const struct nn_softmax *op, struct reciprocal r, int32_t diff, int32_t bits)
 {
-    if (diff >= op->terms) {
+    const int32_t exponent = r.shift + 31 - bits;
+
+    /* Over 512 equals leave less than half a step each; TFLM stops there. */
+    if (diff >= op->terms || exponent > 31) {
         return 0;
     }
     const int32_t product = nn_requant_high_mul(r.scale, op->exps[diff]);
-    const int32_t out = nn_requant_divide_by_pot(product, r.shift + 31 - bits);
+    const int32_t out = nn_requant_divide_by_pot(product, exponent);
 
     return out < 1 << bits ? out : (1 << bits) - 1;
 }
