@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,7 @@ class QemuBoard:
         self._name = board.name
         self._clock = clock
         self._text = b""
+        self._remarks = tempfile.TemporaryFile()  # noqa: SIM115  closed with the board
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._process = subprocess.Popen(
             [
@@ -55,7 +57,7 @@ class QemuBoard:
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._remarks,
             preexec_fn=self._die_with_parent,
         )
         try:
@@ -77,7 +79,7 @@ class QemuBoard:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._process.stdin, self._process.stdout, self._remarks):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
@@ -129,8 +131,16 @@ class QemuBoard:
                 raise self._failure(execute, f"no answer in {START_SECONDS:.0f} s")
             data = os.read(self._process.stdout.fileno(), 4096)
             if not data:
-                raise self._failure(execute, f"ended with code {self._process.wait()}")
+                raise self._failure(execute, self._last_words())
             self._text += data
+
+    def _last_words(self) -> str:
+        """QEMU's own error, which begins with the program's name; hints may follow it."""
+        code = self._process.wait()
+        self._remarks.seek(0)
+        lines = self._remarks.read().decode(errors="replace").splitlines()
+        said = [line for line in lines if line.startswith("qemu-")]
+        return said[-1] if said else f"ended with code {code}"
 
     def _failure(self, execute: str, what: str) -> DeviceError:
         return DeviceError(f"{self._name}: QEMU: {execute}: {what}")
