@@ -105,6 +105,9 @@ class HostCapsule:
             self._arenas.append(raw[start : start + size])
             self._memory.region[region] = raw.ctypes.data + start
             self._raw.append(raw)  # keeps the memory alive
+        self.reset()
+
+    def reset(self) -> None:
         self._capsule.reset(self._memory)
 
     def invoke(self, inputs: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:

@@ -53,6 +53,7 @@ class Emitted:
     """One layer in C: constants, and the statements of its function."""
 
     headers: tuple[str, ...] = ()
+    shared: tuple[CArray, ...] = ()  # one of a name in the whole capsule
     arrays: tuple[CArray, ...] = ()
     structs: tuple[CStruct, ...] = ()
     statements: tuple[str, ...] = ()
@@ -67,6 +68,7 @@ class Emission:
         self.prefix = f"layer_{step.index}"
         self._headers: list[str] = []
         self._arrays: list[CArray] = []
+        self._shared: list[CArray] = []
         self._structs: list[CStruct] = []
         self._statements: list[str] = []
 
@@ -79,6 +81,12 @@ class Emission:
             return "0"
         array = CArray(f"{self.prefix}_{suffix}", np.ascontiguousarray(data))
         self._arrays.append(array)
+        return array.name
+
+    def shared_array(self, suffix: str, data: Array) -> str:
+        """A constant array named `shared_<suffix>`, the same for every layer that asks for it."""
+        array = CArray(f"shared_{suffix}", np.ascontiguousarray(data))
+        self._shared.append(array)
         return array.name
 
     def struct(self, ctype: str, suffix: str, **fields: Any) -> str:
@@ -113,6 +121,7 @@ class Emission:
     def done(self) -> Emitted:
         return Emitted(
             tuple(self._headers),
+            tuple(self._shared),
             tuple(self._arrays),
             tuple(self._structs),
             tuple(self._statements),

@@ -49,18 +49,36 @@ def emit_layers(plan: Plan) -> list[Layer]:
 def generate_capsule(plan: Plan) -> str:
     """The text of `capsule.c`: constants, one function a layer, and the capsule table."""
     layers = emit_layers(plan)
+    states = _states(plan)
+    headers = {h for layer in layers for h in layer.c.headers}
     return render(
         "capsule.c",
         plan=plan,
         graph=plan.graph,
         layers=layers,
-        headers=sorted({h for layer in layers for h in layer.c.headers}),
+        headers=sorted(headers | ({"string.h"} if states else set())),
+        shared={a.name: a for layer in layers for a in layer.c.shared}.values(),
+        states=states,
         model_id_bytes=[f"0x{b:02x}" for b in bytes.fromhex(plan.graph.model_id)],
         inputs=[_tensor(plan, i) for i in plan.graph.inputs],
         outputs=[_tensor(plan, i) for i in plan.graph.outputs],
         arena_bytes=per_region(plan.arena_bytes),
         state_bytes=per_region(plan.state_bytes),
     )
+
+
+def _states(plan: Plan) -> list[dict[str, int]]:
+    """Where each variable tensor lies, and the byte it starts with: TFLM starts int8 state at
+    its zero point, every other at 0 (which then is its zero point)."""
+    states = []
+    for tensor in plan.graph.tensors:
+        if tensor.is_variable and tensor.index in plan.buffers:
+            at = plan.buffers[tensor.index]
+            zero = tensor.quant.zero_point if tensor.quant and tensor.dtype is DType.S8 else 0
+            states.append(
+                {"region": at.region, "offset": at.offset, "bytes": at.bytes, "byte": zero & 0xFF}
+            )
+    return states
 
 
 def per_region(values: tuple[int, ...]) -> tuple[int, ...]:

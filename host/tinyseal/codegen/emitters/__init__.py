@@ -12,6 +12,7 @@ from tinyseal.codegen.emitters import (
     reference_dense,
     reference_elementwise,
     reference_movement,
+    reference_recurrent,
     reference_reduce,
 )
 
@@ -19,6 +20,7 @@ EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     **copy.EMITTERS,
     **reference_dense.EMITTERS,
     **reference_elementwise.EMITTERS,
+    **reference_recurrent.EMITTERS,
     **reference_reduce.EMITTERS,
     **reference_binary.EMITTERS,
     **reference_movement.EMITTERS,

@@ -15,6 +15,7 @@ from tinyseal.graph.ops import (
     movement,
     pooling,
     quantize,
+    recurrent,
     reduction,
     resize,
     softmax,
@@ -23,16 +24,17 @@ from tinyseal.graph.ops import (
 
 LOWERINGS: Final[dict[OpKind, Lowering]] = {
     **arithmetic.LOWERINGS,
+    **binary.LOWERINGS,
     **convolution.LOWERINGS,
     **fully_connected.LOWERINGS,
     **pooling.LOWERINGS,
     **reduction.LOWERINGS,
     **softmax.LOWERINGS,
-    **binary.LOWERINGS,
     **movement.LOWERINGS,
     **quantize.LOWERINGS,
     **resize.LOWERINGS,
     **unary.LOWERINGS,
+    **recurrent.LOWERINGS,
 }
 
 

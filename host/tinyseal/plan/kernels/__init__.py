@@ -10,6 +10,7 @@ from tinyseal.plan.kernels import (
     reference_dense,
     reference_elementwise,
     reference_movement,
+    reference_recurrent,
     reference_reduce,
 )
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
@@ -18,6 +19,7 @@ KERNELS: Final[tuple[Kernel, ...]] = (
     *copy.KERNELS,
     *reference_dense.KERNELS,
     *reference_elementwise.KERNELS,
+    *reference_recurrent.KERNELS,
     *reference_reduce.KERNELS,
     *reference_binary.KERNELS,
     *reference_movement.KERNELS,
