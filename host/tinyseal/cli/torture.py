@@ -8,6 +8,7 @@ import resource
 import signal
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -185,6 +186,7 @@ def _work(
 ) -> None:
     """The worker: one message a file, at once; memory and time per file are capped."""
     _limit_memory()
+    warnings.simplefilter("error")  # an overflow in the lowering is a failure, too
     signal.signal(signal.SIGALRM, _out_of_time)
     for number in numbers:
         data = mutate(seeds, number, seed)

@@ -14,6 +14,11 @@ from tinyseal.graph.shapes import check_op
 MAX_RANK: Final = 6  # CAPSULE_MAX_RANK
 MAX_BYTES: Final = 2**31 - 1  # of one tensor; the kernels index with int32_t
 
+# No model's real values are further from 1; and three scales or their inverses multiplied stay
+# within float32, in which TFLM takes some of its factors.
+MAX_SCALE: Final = 2.0**40
+MIN_SCALE: Final = 2.0**-40  # of an activation; weights of a dead channel may be smaller
+
 ZERO_POINT_TYPES: Final = (DType.S8, DType.U8, DType.S16, DType.S32, DType.S64)
 
 
@@ -63,6 +68,8 @@ def check_tensor(model: str, tensor: Tensor) -> None:
         # A bias of a dead channel may have scale 0: nothing computes with a bias's scale.
         if not math.isfinite(scale) or scale < 0 or (scale == 0 and tensor.dtype is not DType.S32):
             raise error(f"scale {scale} is not a positive number")
+        if scale > MAX_SCALE or (data is None and scale < MIN_SCALE):
+            raise error(f"scale {scale:g} is outside [{MIN_SCALE:g}, {MAX_SCALE:g}]")
     if tensor.dtype in ZERO_POINT_TYPES:
         info = np.iinfo(tensor.dtype.value)
         for point in quant.zero_points:

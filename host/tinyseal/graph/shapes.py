@@ -42,6 +42,8 @@ Shape = tuple[int, ...]
 
 MAX_SPATIAL: Final = 2**24  # strides, dilations and windows beyond it are no model's
 
+MAX_FACTOR: Final = 2.0**40  # of alpha and beta: their products with scales stay within float32
+
 # Activations, weights, and the biases that go with them.
 WEIGHTED_TYPES: Final = {
     (DType.F32, DType.F32): (DType.F32,),
@@ -172,6 +174,10 @@ class _Node:
         if not low <= value <= high:
             raise self.error(f"{what} is {value}, must be in [{low}, {high}]")
         return value
+
+    def bounded(self, what: str, value: float) -> None:
+        if not abs(value) <= MAX_FACTOR:
+            raise self.error(f"{what} is {value:g}, must be in [{-MAX_FACTOR:g}, {MAX_FACTOR:g}]")
 
     def axis(self, value: int, rank: int) -> int:
         """`value` counted from the front."""
@@ -540,8 +546,7 @@ def _unary(n: _Node) -> list[Shape]:
 def _softmax(n: _Node) -> list[Shape]:
     attrs = n.op.attrs
     assert isinstance(attrs, SoftmaxAttrs)
-    if not math.isfinite(attrs.beta):
-        raise n.error(f"beta is {attrs.beta}")
+    n.bounded("beta", attrs.beta)
     if not n.input(0).shape:
         raise n.error("a scalar has no axis to sum over")
     return [n.input(0).shape]  # the type may change: int8 in, int16 out
@@ -550,8 +555,7 @@ def _softmax(n: _Node) -> list[Shape]:
 def _leaky_relu(n: _Node) -> list[Shape]:
     attrs = n.op.attrs
     assert isinstance(attrs, LeakyReluAttrs)
-    if not math.isfinite(attrs.alpha):
-        raise n.error(f"alpha is {attrs.alpha}")
+    n.bounded("alpha", attrs.alpha)
     return _unary(n)
 
 
