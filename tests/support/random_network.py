@@ -40,8 +40,9 @@ class Node:
 
 
 class Maker:
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, wild: bool = False) -> None:
         self.rng = rng
+        self.wild = wild  # scales without sense, for one operator alone
         self.builder = ModelBuilder()
         self.nodes: list[Node] = []  # what later operators may read
         self.read: set[int] = set()
@@ -69,11 +70,12 @@ class Maker:
         return int(self.pick([-128, 127, 0, self.below(256) - 128, self.below(256) - 128]))
 
     def scale(self, around: float = 0.05) -> float:
-        return float(np.float32(around * 2.0 ** self.rng.uniform(-2, 2)))
+        width = 16 if self.wild else 2
+        return float(np.float32(around * 2.0 ** self.rng.uniform(-width, width)))
 
     def near(self, scale: float) -> float:
         """A scale for an output whose values `scale` would just fit; rarely far off."""
-        width = 8 if self.chance(0.1) else 1
+        width = 16 if self.wild else 8 if self.chance(0.1) else 1
         return float(np.float32(scale * 2.0 ** self.rng.uniform(-width, width)))
 
     # Tensors.
@@ -123,10 +125,11 @@ class Maker:
         return True
 
     def build(self) -> bytes:
-        """The file; what nothing reads is an output, and now and then something that is read."""
+        """The file. Most of what nothing reads is an output; some of it nobody wants, and some of
+        what is read is an output, too."""
         inner = [n for n in self.nodes if n.index not in self.builder.graph.inputs]
         for node in inner:
-            if node.index not in self.read or self.chance(0.05):
+            if node is inner[-1] or self.chance(0.05 if node.index in self.read else 0.6):
                 self.builder.output(node.index)
         return self.builder.build()
 
@@ -665,10 +668,10 @@ OPERATORS = LIGHT | HEAVY
 IMAGES = ("resize_nearest", "resize_bilinear", "conv", "depthwise", "transpose_conv")
 
 
-def single_operator(rng: np.random.Generator, name: str) -> bytes:
-    """A model of one operator, on a random input."""
+def single_operator(rng: np.random.Generator, name: str, wild: bool = False) -> bytes:
+    """A model of one operator, on a random input; with `wild`, of scales far apart."""
     while True:
-        maker = Maker(rng)
+        maker = Maker(rng, wild)
         rank = 4 if name in IMAGES else int(rng.integers(1, 6))
         dtypes = ["int8", "int8", "int16", "float32"]
         x = maker.input(maker.shape(rank), str(rng.choice(dtypes)))
@@ -679,8 +682,8 @@ def single_operator(rng: np.random.Generator, name: str) -> bytes:
 def random_network(rng: np.random.Generator, length: int = 12) -> bytes:
     """A model of up to `length` operators: branches, joins, several inputs and outputs.
 
-    Half of the operators go on from the last tensor, the others branch off an earlier one. Joins
-    (second operands, CONCATENATION, PACK) look for what is there already.
+    Most operators go on from a tensor that nothing reads yet, the others branch off. Joins (second
+    operands, CONCATENATION, PACK) look for what is there already.
     """
     maker = Maker(rng)
     for _ in range(1 + int(maker.chance(0.3))):
@@ -688,7 +691,8 @@ def random_network(rng: np.random.Generator, length: int = 12) -> bytes:
     wanted = 1 + int(rng.integers(length))
     added = 0
     for _ in range(20 * wanted):
-        x = maker.nodes[-1] if maker.chance(0.5) else maker.pick(maker.nodes)
+        unread = [n for n in maker.nodes if n.index not in maker.read]
+        x = maker.pick(unread if unread and maker.chance(0.8) else maker.nodes)
         table = HEAVY if maker.chance(0.3) else LIGHT
         added += bool(table[str(rng.choice(list(table)))](maker, x))
         if added == wanted:

@@ -19,6 +19,7 @@ from tinyseal.graph.ops.common import (
     activation_range,
     input_tensor,
     quant,
+    requant,
     require_s8,
     unsupported,
 )
@@ -131,7 +132,7 @@ def lower_mul(graph: Graph, op: Op) -> Lowered:
         a_offset=-a_quant.zero_point,
         b_offset=-b_quant.zero_point,
         out_offset=out_quant.zero_point,
-        requant=quantize_multiplier(a_quant.scale * b_quant.scale / out_quant.scale),
+        requant=requant(graph, op, a_quant.scale * b_quant.scale / out_quant.scale),
         act_min=act_min,
         act_max=act_max,
         walk=broadcast(a.shape, b.shape),
@@ -186,8 +187,8 @@ def lower_prelu(graph: Graph, op: Op) -> Lowered:
         in_offset=-x_quant.zero_point,
         alpha_offset=-alpha_quant.zero_point,
         out_offset=out_quant.zero_point,
-        positive=quantize_multiplier(x_quant.scale / out_quant.scale),
-        negative=quantize_multiplier(x_quant.scale * alpha_quant.scale / out_quant.scale),
+        positive=requant(graph, op, x_quant.scale / out_quant.scale),
+        negative=requant(graph, op, x_quant.scale * alpha_quant.scale / out_quant.scale),
         walk=broadcast(x.shape, alpha.shape),
     )
     return Lowered(op, params, (x.index, alpha.index), op.outputs)

@@ -9,10 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from tinyseal.graph.fixedpoint import Requant, quantize_multiplier, requantize, wrap32
+from tinyseal.graph.fixedpoint import Requant, requantize, wrap32
 from tinyseal.graph.ir import DType, Graph, Op, OpKind
 from tinyseal.graph.lowering import Array, Lowered, Lowering, Params
-from tinyseal.graph.ops.common import input_tensor, quant, unsupported
+from tinyseal.graph.ops.common import input_tensor, quant, requant, unsupported
 from tinyseal.graph.ops.unary import lower_unary
 
 REQUANTIZED: Final = (
@@ -88,7 +88,7 @@ def lower_quantize(graph: Graph, op: Op) -> Lowered:
             out_dtype=out.dtype,
             in_offset=-x_quant.zero_point,
             out_offset=out_quant.zero_point,
-            requant=quantize_multiplier(x_quant.scale / out_quant.scale),
+            requant=requant(graph, op, x_quant.scale / out_quant.scale),
         )
     else:
         raise unsupported(

@@ -25,7 +25,7 @@ from tinyseal.graph.fixedpoint import (
 )
 from tinyseal.graph.ir import Graph, LeakyReluAttrs, Op, OpKind, Quant
 from tinyseal.graph.lowering import Array, Lowered, Lowering, Params
-from tinyseal.graph.ops.common import input_tensor, quant, require_s8, unsupported
+from tinyseal.graph.ops.common import input_tensor, quant, requant, require_s8, unsupported
 
 Values = npt.NDArray[np.int64]
 
@@ -185,6 +185,10 @@ def _check(graph: Graph, op: Op, x_quant: Quant, out_quant: Quant) -> None:
         raise unsupported(graph, op, f"output zero point is {out_quant.zero_point}, must be -128")
     if op.kind in (OpKind.LOGISTIC, OpKind.TANH) and x_quant.scale < 2.0**-28:
         raise unsupported(graph, op, f"input scale {x_quant.scale:g} is below 2^-28")
+    if op.kind in (OpKind.RELU, OpKind.LEAKY_RELU, OpKind.QUANTIZE):
+        alpha = op.attrs.alpha if isinstance(op.attrs, LeakyReluAttrs) else 1.0
+        requant(graph, op, x_quant.scale / out_quant.scale)
+        requant(graph, op, abs(alpha) * x_quant.scale / out_quant.scale)
     if op.kind is OpKind.HARD_SWISH and x_quant.scale / 128 >= out_quant.scale:
         raise unsupported(
             graph,
