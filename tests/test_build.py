@@ -164,6 +164,15 @@ def test_a_broken_model_is_one_line(fresh):
     assert "Traceback" not in result.stdout + result.stderr
 
 
+def test_a_model_too_large_for_the_flash_says_by_how_much(fresh):
+    result = fresh.scons("board=qemu-m0", f"model={MODEL}")
+    assert result.returncode != 0
+    errors = [line for line in result.stderr.splitlines() if "error" in line.lower()]
+    assert "qemu-m0: flash is " in errors[0]
+    assert "B too small" in errors[0]
+    assert "overflowed" not in result.stderr
+
+
 def test_a_second_board_leaves_the_first_alone(project):
     assert project.build("board=qemu-m3", "kernels=reference")
     assert project.build() == []

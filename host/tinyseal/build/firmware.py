@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -144,6 +148,23 @@ def model_texts(request: Request) -> dict[str, str]:
         "model_config.h": generate_model_config(made, request.kernels),
         "layers.txt": "".join(f"{step.label}\n" for step in made.steps),  # for the size report
     }
+
+
+def link(command: Sequence[str], board: Board) -> None:
+    """Runs the linker. BuildError says which memory is too small, by how much; what else a
+    linker may complain about it passes on."""
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    sys.stderr.write("" if result.returncode else result.stderr)
+    if result.returncode == 0:
+        return
+    overflows = re.findall(r"region `(\w+)' overflowed by (\d+) bytes", result.stderr)
+    if not overflows:
+        raise BuildError(f"{board.name}: the linker failed:\n{result.stderr.rstrip()}")
+    needs = ", ".join(f"{name} is {int(excess):,} B too small" for name, excess in overflows)
+    raise BuildError(
+        f"{board.name}: {needs} for this firmware; try a smaller model or another board "
+        f"(tinyseal check MODEL --board {board.name} says what takes how much)"
+    )
 
 
 def generator_inputs() -> list[Path]:
