@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,12 +27,17 @@ from tinyseal.graph.ir import (
     Quant,
     Tensor,
 )
+from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.graph.tflite_writer import write_tflite
+from tinyseal.optimise import layers as net
+from tinyseal.optimise.binarise import binarise
 from tinyseal.plan.planner import plan
 
 HOST = load_board("host")
+ROOT = Path(__file__).resolve().parents[1]
+DIGITS = ROOT / "examples" / "digits" / "test.npz"
 SIGNS = Quant((1.0,), (0,))
 
 
@@ -228,7 +236,7 @@ def test_binary_weights_to_signs_equal_real_arithmetic(tmp_path):
     np.testing.assert_array_equal(unpack(y, out[3]), np.where(real >= thresholds, 1, -1))
 
 
-@pytest.mark.parametrize(("depth", "outs"), [(1, 1), (31, 10), (64, 33), (1000, 12)])
+@pytest.mark.parametrize(("depth", "outs"), [(1, 1), (31, 10), (64, 33), (1000, 12), (20000, 3)])
 @pytest.mark.parametrize("to_signs", [True, False])
 def test_dense_layers_equal_real_arithmetic(depth, outs, to_signs, tmp_path):
     rng = np.random.default_rng(depth)
@@ -404,3 +412,231 @@ def test_mangled_files_of_binary_layers_raise_only_tool_errors():
         except ToolError:
             refused += 1
     assert refused > 500
+
+
+def quantised(graph, real):
+    """Real inputs as the model's first input has them."""
+    quant = graph.tensor(graph.inputs[0]).quant
+    return np.clip(np.round(real / quant.scale) + quant.zero_point, -128, 127).astype(np.int8)
+
+
+# What train.py printed when the models were made.
+@pytest.mark.parametrize(
+    ("model", "right"), [("int8", 358), ("binary_weight", 356), ("binary", 357)]
+)
+def test_the_digits_models_keep_their_accuracy_in_reference_and_c(model, right, tmp_path):
+    graph = load_model(ROOT / "models" / f"digits_{model}.tflite")
+    with np.load(DIGITS) as test:
+        inputs = quantised(graph, test["images"][:, None, :, :, None] / 8 - 1)
+        labels = test["labels"]
+    reference = Interpreter(graph)
+    capsule = HostCapsule(plan(graph, HOST), tmp_path)
+    expected = [reference.invoke([x])[0] for x in inputs]
+    for x, y in zip(inputs, expected, strict=True):
+        np.testing.assert_array_equal(capsule.invoke([x])[0], y)
+    guesses = np.array([int(np.argmax(y)) for y in expected])
+    assert int(np.sum(guesses == labels)) == right
+
+
+def test_a_falling_line_behind_a_pool_of_floats_keeps_its_sign():
+    """Weights of any kind, pool, then a negative factor: signs of the minimum, from int8."""
+    rng = np.random.default_rng(8)
+    x = rng.uniform(-1, 1, (20, 6, 6, 3)).astype(np.float32)
+    kernel = rng.normal(size=(1, 1, 3, 8))
+    factor = rng.choice([-1.0, 1.0], 8) * rng.uniform(0.5, 2, 8)
+    offset = rng.normal(size=8)
+    conv = np.einsum("nhwi,xyio->nhwo", x, kernel)
+    pooled = conv.reshape(20, 3, 2, 3, 2, 8).max(axis=(2, 4))
+    line = pooled * factor + offset
+
+    def ranged(value):
+        return value.shape[1:], float(value.min()), float(value.max())
+
+    network = net.Network(
+        (
+            net.Input("x", (), *ranged(x)),
+            net.Conv(
+                "conv", (0,), *ranged(conv), kernel, None, (1, 1), (1, 1), Padding.SAME, 0.0, False
+            ),
+            net.Pool("pool", (1,), *ranged(pooled), (2, 2), (2, 2), Padding.VALID, False),
+            net.Affine("norm", (2,), *ranged(line), factor, offset),
+            net.Sign("sign", (3,), line.shape[1:], -1.0, 1.0),
+        ),
+        (4,),
+    )
+    graph, _ = binarise(network, "falling", "test")
+    kinds = [op.kind for op in graph.ops]
+    assert kinds == [
+        OpKind.CONV_2D,
+        OpKind.BINARY_PACK,
+        OpKind.BINARY_MAX_POOL_2D,
+        OpKind.BINARY_UNPACK,
+    ]
+    reference = Interpreter(graph)
+    got = np.concatenate([reference.invoke([q[None]])[0] for q in quantised(graph, x)])
+    sure = np.abs(line) > 0.1  # further from nought than int8 inputs and weights can shift it
+    assert np.mean(sure) > 0.8
+    np.testing.assert_array_equal(np.sign(got)[sure], np.sign(line)[sure])
+
+
+@pytest.fixture(scope="module")
+def keras():
+    """Keras 2 with larq, quiet and seeded."""
+    missing = [m for m in ("tf_keras", "larq") if importlib.util.find_spec(m) is None]
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} not installed; ./setup train installs them")
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tf_keras
+
+    tf_keras.utils.set_random_seed(3)
+    return tf_keras
+
+
+def binary_layer(kind, *args, **options):
+    import larq
+
+    options = {
+        "input_quantizer": "ste_sign",
+        "kernel_quantizer": "ste_sign",
+        "kernel_constraint": "weight_clip",
+        **options,
+    }
+    return getattr(larq.layers, kind)(*args, **options)
+
+
+def unsettle(model, rng):
+    """Batch normalisations as training might leave them: factors of both signs."""
+    for layer in model.layers:
+        if type(layer).__name__ == "BatchNormalization":
+            factors = [rng.normal(size=layer.gamma.shape)] if layer.scale else []
+            shape = layer.beta.shape
+            rest = [rng.normal(size=shape), 3 * rng.normal(size=shape), rng.uniform(1, 20, shape)]
+            layer.set_weights(factors + rest)
+
+
+def convert(model, x):
+    from tinyseal.optimise.keras import read_keras
+
+    return binarise(read_keras(model, x), model.name, "test")[0]
+
+
+def test_a_fully_binary_keras_model_gives_the_same_sums(keras, tmp_path):
+    """Every sign on the way equals Keras', or the last layer's sums of 48 would differ."""
+    layers = keras.layers
+    rng = np.random.default_rng(4)
+    model = keras.Sequential(
+        [
+            keras.Input((9, 7, 5)),
+            binary_layer("QuantConv2D", 37, 3, padding="same"),
+            layers.BatchNormalization(),
+            binary_layer(
+                "QuantConv2D",
+                20,
+                3,
+                padding="same",
+                pad_values=1,
+                kernel_quantizer="magnitude_aware_sign",
+            ),
+            layers.MaxPooling2D(3, 2, padding="same"),
+            layers.BatchNormalization(),
+            binary_layer("QuantConv2D", 24, 3, padding="same", pad_values=-1, use_bias=False),
+            layers.BatchNormalization(scale=False),
+            layers.MaxPooling2D(2, 1),
+            binary_layer("QuantConv2D", 35, 2, strides=2),
+            layers.Flatten(),
+            binary_layer("QuantDense", 48),
+            layers.BatchNormalization(),
+            binary_layer("QuantDense", 12, use_bias=False),
+        ]
+    )
+    unsettle(model, rng)
+    x = rng.choice(np.array([-1, 1], np.float32), (40, 9, 7, 5))
+    graph = convert(model, x)
+    assert {op.kind for op in graph.ops} == {
+        OpKind.BINARY_PACK,
+        OpKind.BINARY_CONV_2D,
+        OpKind.BINARY_MAX_POOL_2D,
+        OpKind.RESHAPE,
+        OpKind.BINARY_FULLY_CONNECTED,
+    }
+    sums = model.predict(x, verbose=0)
+    got = np.concatenate(check_c(graph, tmp_path, [q[None] for q in quantised(graph, x)]))
+    scale = graph.tensor(graph.outputs[0]).quant
+    np.testing.assert_allclose(
+        (got - float(scale.zero_point)) * scale.scale, sums, atol=0.51 * scale.scale
+    )
+
+
+def test_a_mixed_keras_model_with_a_residual_stays_close(keras, tmp_path):
+    """int8, signs, one-bit weights, a sum of two paths, and int8 again."""
+    layers = keras.layers
+    rng = np.random.default_rng(5)
+    start = keras.Input((8, 8, 2))
+    x = layers.Conv2D(12, 3, padding="same", activation="relu")(start)
+    x = layers.BatchNormalization()(x)
+    y = binary_layer("QuantConv2D", 12, 3, padding="same")(x)
+    y = layers.BatchNormalization()(y)
+    x = layers.Add()([x, y])
+    x = binary_layer("QuantConv2D", 40, 3, strides=2, input_quantizer=None, padding="same")(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.ReLU(6.0)(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dense(6, activation="softmax")(x)
+    model = keras.Model(start, x)
+    images = rng.normal(size=(60, 8, 8, 2)).astype(np.float32)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    labels = rng.integers(0, 6, 60)
+    model.fit(images, labels, epochs=3, verbose=0)
+    graph = convert(model, images)
+    assert {
+        OpKind.CONV_2D,
+        OpKind.BINARY_PACK,
+        OpKind.BINARY_CONV_2D,
+        OpKind.ADD,
+        OpKind.BINARY_WEIGHT_CONV_2D,
+        OpKind.SOFTMAX,
+    } <= {op.kind for op in graph.ops}
+    got = np.concatenate(check_c(graph, tmp_path, [q[None] for q in quantised(graph, images)]))
+    wanted = model.predict(images, verbose=0)
+    assert np.max(np.abs((got + 128.0) / 256 - wanted)) < 0.1
+
+
+def test_what_has_no_integer_form_is_refused_by_name(keras):
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3), keras.layers.LeakyReLU(name="leak")]
+    )
+    with pytest.raises(ModelError, match=r"layer leak \(LeakyReLU\): supported layers: Conv2D"):
+        convert(model, np.zeros((1, 8, 8, 1), np.float32))
+    with pytest.raises(ModelError, match=r"shape \[3, 4\], \[N, 8, 8, 1\] is wanted"):
+        convert(model, np.zeros((3, 4), np.float32))
+
+
+def test_the_convert_command_writes_a_model_and_says_what_is_wrong(keras, tmp_path):
+    from typer.testing import CliRunner
+
+    from tinyseal.cli import app
+
+    model = keras.Sequential(
+        [keras.Input((4, 4, 3)), binary_layer("QuantConv2D", 5, 3), keras.layers.Flatten()]
+    )
+    model.save(tmp_path / "small.h5")
+    np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(size=(9, 4, 4, 3)))
+    (tmp_path / "bad.h5").write_bytes(b"no model")
+
+    def run(*args):
+        return CliRunner().invoke(app, ["convert", *map(str, args)])
+
+    calibration = ("--calibration", tmp_path / "x.npy", "-o", tmp_path / "small.tflite")
+    done = run(tmp_path / "small.h5", *calibration)
+    assert done.exit_code == 0, done.output
+    assert "2 of them on bits" in done.output
+    kinds = [op.kind for op in load_model(tmp_path / "small.tflite").ops]
+    assert kinds == [OpKind.BINARY_PACK, OpKind.BINARY_CONV_2D, OpKind.RESHAPE]
+    for arguments in (
+        (tmp_path / "bad.h5", *calibration),
+        (tmp_path / "none.h5", *calibration),
+        (tmp_path / "small.h5", "--calibration", tmp_path / "bad.h5", "-o", "y.tflite"),
+        (tmp_path / "small.h5", *calibration[:2], "-o", tmp_path / "small.txt"),
+    ):
+        assert isinstance(run(*arguments).exception, ToolError)

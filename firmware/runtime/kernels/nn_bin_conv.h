@@ -24,7 +24,7 @@ struct nn_bin_conv {
     int32_t dilation_w;
     int32_t pad_top;
     int32_t pad_left;
-    const uint32_t *pad_words; /* [in_words] outside the image; null: such taps add nothing */
+    const uint32_t *pad_words; /* [in_words] outside the image; null: nothing is added */
     const uint32_t *weights;   /* [channels][kernel_h][kernel_w][in_words] */
     nn_bin_out_fn *finish;
     const struct nn_bin_out *out;
@@ -32,9 +32,10 @@ struct nn_bin_conv {
 };
 
 /* in [batches][in_h][in_w][in_words], out [batches][out_h][out_w][out_bytes]; no overlap.
- * scratch: int32_t[channels], then the patch, uint32_t[kernel_h * kernel_w * in_words], then,
- * if pad_words is null and the window leaves the image, as many words again.
+ * scratch: int32_t[channels], then uint32_t[kernel_h * kernel_w * in_words], then, if
+ * pad_words is null and the window leaves the image, as many words again.
  * The bits past in_bits are clear in every pixel and weight. */
-void nn_bin_conv(const struct nn_bin_conv *op, const uint32_t *in, int32_t *scratch, void *out);
+void nn_bin_conv(const struct nn_bin_conv *op, const uint32_t *in, int32_t *scratch,
+                 void *out);
 
 #endif

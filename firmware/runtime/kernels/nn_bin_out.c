@@ -29,8 +29,9 @@ void nn_bin_out_s8(const struct nn_bin_out *op, const int32_t *acc, void *out)
 
     for (int32_t c = 0; c < op->channels; c++) {
         const int32_t sum = (int32_t)((uint32_t)acc[c] << op->acc_shift) + op->bias[c];
-        const int32_t scaled = nn_requant(sum, op->multipliers[c], op->shifts[c]);
+        const int32_t scaled =
+            nn_requant(sum, op->multipliers[c], op->shifts[c]) + op->out_offset;
 
-        values[c] = (int8_t)nn_requant_clamp(scaled + op->out_offset, op->act_min, op->act_max);
+        values[c] = (int8_t)nn_requant_clamp(scaled, op->act_min, op->act_max);
     }
 }

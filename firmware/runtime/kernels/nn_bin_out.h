@@ -1,8 +1,8 @@
 /* What becomes of one pixel's accumulators in a binary layer: signs or int8.
  * SPDX-License-Identifier: Apache-2.0
  *
- * Sign tensors are rows of 32-bit words: channel c is bit c % 32 of word c / 32, set for -1 and
- * clear for +1; the bits past the last channel are clear. */
+ * Sign tensors are rows of 32-bit words: channel c is bit c % 32 of word c / 32, set for
+ * -1 and clear for +1; the bits past the last channel are clear. */
 #ifndef NN_BIN_OUT_H
 #define NN_BIN_OUT_H
 

@@ -9,11 +9,11 @@ struct nn_bin_pack {
     int32_t channels;
     const int16_t *thresholds; /* in [-128, 128]: one, or [channels] */
     int32_t per_channel;       /* 0: one threshold for all */
-    const uint32_t *invert;    /* one row of words: bits set turn the sign round; null: none */
+    const uint32_t *invert;    /* one row: bits set turn the sign round; null: none */
 };
 
-/* in [pixels][channels], out [pixels][ceil(channels / 32)]; no overlap. A value is -1 where it
- * is less than its threshold. */
+/* in [pixels][channels], out [pixels][ceil(channels / 32)]; no overlap. A value is -1
+ * where it is less than its threshold. */
 void nn_bin_pack(const struct nn_bin_pack *op, const int8_t *in, uint32_t *out);
 
 struct nn_bin_unpack {

@@ -12,8 +12,10 @@ void nn_bin_pool(const struct nn_bin_pool *op, const uint32_t *in, uint32_t *out
             const int32_t x = pixel % op->out_w * op->stride_w - op->pad_left;
             const int32_t y_from = y < 0 ? 0 : y;
             const int32_t x_from = x < 0 ? 0 : x;
-            const int32_t y_to = y + op->filter_h < op->in_h ? y + op->filter_h : op->in_h;
-            const int32_t x_to = x + op->filter_w < op->in_w ? x + op->filter_w : op->in_w;
+            const int32_t y_end = y + op->filter_h;
+            const int32_t x_end = x + op->filter_w;
+            const int32_t y_to = y_end < op->in_h ? y_end : op->in_h;
+            const int32_t x_to = x_end < op->in_w ? x_end : op->in_w;
 
             for (int32_t i = 0; i < op->words; i++) {
                 const uint32_t invert = op->invert ? op->invert[i] : 0;

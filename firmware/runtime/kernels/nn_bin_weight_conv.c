@@ -1,13 +1,13 @@
-/* Convolution and dense layer with one-bit weights, portable C. SPDX-License-Identifier: Apache-2.0
+/* Convolution and dense layer, int8 x signs. SPDX-License-Identifier: Apache-2.0
  *
- * Four inputs have sixteen signed sums. They are made once a pixel, and every output channel
+ * Four inputs have sixteen signed sums. They are made once a pixel; every output channel
  * looks its own up by four bits of its weights: a load and an add for four products.
- * Source: Wei et al., T-MAC: CPU Renaissance via Table Lookup for Low-Bit LLM (2024), section 3. */
+ * Source: Wei et al., T-MAC: CPU Renaissance via Table Lookup (2024), section 3. */
 #include "nn_bin_weight_conv.h"
 
 /* Copies the int8 values of the window at (y, x); returns the end of them. */
-static int8_t *gather(const struct nn_bin_weight_conv *op, const int8_t *in, int32_t y, int32_t x,
-                      int8_t *patch)
+static int8_t *gather(const struct nn_bin_weight_conv *op, const int8_t *in, int32_t y,
+                      int32_t x, int8_t *patch)
 {
     for (int32_t ky = 0; ky < op->kernel_h; ky++) {
         const int32_t in_y = y + ky * op->dilation_h;
@@ -56,14 +56,14 @@ static void make_sums(const int8_t *in, int16_t *sums)
 /* The table's eight groups lie 16 entries apart; constant offsets after inlining. */
 static inline int32_t look_up(const int16_t *table, uint32_t word)
 {
-    return table[word & 15u] + table[16 + ((word >> 4) & 15u)] + table[32 + ((word >> 8) & 15u)] +
-           table[48 + ((word >> 12) & 15u)] + table[64 + ((word >> 16) & 15u)] +
-           table[80 + ((word >> 20) & 15u)] + table[96 + ((word >> 24) & 15u)] +
-           table[112 + (word >> 28)];
+    return table[word & 15u] + table[16 + ((word >> 4) & 15u)] +
+           table[32 + ((word >> 8) & 15u)] + table[48 + ((word >> 12) & 15u)] +
+           table[64 + ((word >> 16) & 15u)] + table[80 + ((word >> 20) & 15u)] +
+           table[96 + ((word >> 24) & 15u)] + table[112 + (word >> 28)];
 }
 
-void nn_bin_weight_conv(const struct nn_bin_weight_conv *op, const int8_t *in, int32_t *scratch,
-                        void *out)
+void nn_bin_weight_conv(const struct nn_bin_weight_conv *op, const int8_t *in,
+                        int32_t *scratch, void *out)
 {
     const int32_t channels = op->out->channels;
     int32_t *acc = scratch;

@@ -33,10 +33,10 @@ struct nn_bin_weight_conv {
 };
 
 /* in [batches][in_h][in_w][in_depth], out [batches][out_h][out_w][out_bytes]; no overlap.
- * Accumulators are sums of the stored int8 values: the input's zero point is in the output
- * stage. |acc| <= 128 * taps * in_depth < 2^24: the host checks.
+ * Accumulators are sums of the stored int8 values: the input's zero point is in the
+ * output stage. |acc| <= 128 * taps * in_depth < 2^24: the host checks.
  * scratch: int32_t[channels], int16_t[NN_BIN_WEIGHT_CONV_TABLE], int8_t[32 * words]. */
-void nn_bin_weight_conv(const struct nn_bin_weight_conv *op, const int8_t *in, int32_t *scratch,
-                        void *out);
+void nn_bin_weight_conv(const struct nn_bin_weight_conv *op, const int8_t *in,
+                        int32_t *scratch, void *out);
 
 #endif
