@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import multiprocessing
 import resource
@@ -24,7 +25,7 @@ from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.errors import ModelError, ToolError
 from tinyseal.graph.mutate import Seed, make_seed, mutate
 from tinyseal.graph.ops import lower
-from tinyseal.graph.tflite import import_tflite
+from tinyseal.graph.tflite import import_tflite, list_operators
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 SEED_FOLDERS: Final = (ROOT / "models", ROOT / "tests" / "corpus")
@@ -208,6 +209,8 @@ def _work(
 
 def survives(data: bytes) -> bool:
     """Whether a file is accepted; all that may come out of importer and lowering is ToolError."""
+    with contextlib.suppress(ToolError):
+        list_operators(data, "tortured")
     try:
         graph = import_tflite(data, "tortured")
     except ToolError:

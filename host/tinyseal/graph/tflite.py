@@ -278,13 +278,18 @@ class _Parser:
 
     @contextlib.contextmanager
     def mended(self) -> Iterator[None]:
-        """Turns whatever a mangled file makes of the reader into a ModelError: reads outside the
-        file (struct.error, ValueError), negative offsets (TypeError), enum values off their
-        tables."""
+        """Turns what a mangled file makes of the reader into a ModelError: reads behind the
+        file's end (struct.error), before its start (TypeError: negative offset), and values
+        that cannot be (ValueError, with a text of its own)."""
         try:
             yield
-        except (struct.error, ValueError, TypeError, IndexError, OverflowError) as e:
-            raise ModelError(f"{self.name}: {self.part}: malformed or truncated: {e}") from e
+        except (struct.error, TypeError, IndexError, OverflowError) as e:
+            raise ModelError(
+                f"{self.name}: {self.part}: an offset points outside the file's "
+                f"{len(self.data)} B; the file is damaged or cut short"
+            ) from e
+        except ValueError as e:
+            raise ModelError(f"{self.name}: {self.part}: {e}") from e
 
     def listed(self) -> tuple[ListedOp, ...]:
         _, _, codes, raw, operators = self._tables()
