@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.cli.output import errors
-from tinyseal.errors import ToolError
+from tinyseal.errors import BuildError, ToolError
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ TARGETS: Final = {
         "boot the firmware on the virtual board, compare its outputs with the reference",
         "tinyseal.cli.run:run",
     ),
+    "test": Target("pass the project's tests", "tinyseal.cli.targets:test", needs_firmware=False),
     "size": Target(
         "show where every byte goes, per memory, layer and kernel, against the last build",
         "tinyseal.cli.size:show",
@@ -46,6 +49,12 @@ def call(path: str, request: Request) -> int:
     except ToolError as e:
         errors.print(f"error: {e}", markup=False, highlight=False, soft_wrap=True)
         return 1
+
+
+def test(request: Request) -> int:
+    if importlib.util.find_spec("pytest") is None:
+        raise BuildError("pytest is missing; run ./setup test")
+    return subprocess.run([sys.executable, "-m", "pytest"], cwd=ROOT, check=False).returncode
 
 
 def clean(request: Request) -> int:
