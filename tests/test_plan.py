@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +28,22 @@ from tinyseal.graph.ir import (
     Tensor,
 )
 from tinyseal.graph.lowering import Lowered, Params
+from tinyseal.graph.ops.pooling import AveragePool2D
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
-from tinyseal.plan.arena import ALIGN, Block, pack, place, widest_step
+from tinyseal.plan.arena import (
+    ALIGN,
+    NO_SLIDES,
+    Block,
+    Slides,
+    lower_bound,
+    pack,
+    place,
+    widest_step,
+)
 from tinyseal.plan.choose import choose, kernel_set
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
+from tinyseal.plan.kernels.lag import window_lag
 from tinyseal.plan.lifetimes import Layer, share
 from tinyseal.plan.model import Plan
 from tinyseal.plan.planner import draft, plan
@@ -68,14 +79,20 @@ blocks = st.lists(
 )
 
 
-def assert_sound(placed: Sequence[Block], offsets: Sequence[int], size: int) -> None:
+def assert_sound(
+    placed: Sequence[Block], offsets: Sequence[int], size: int, slides: Slides = NO_SLIDES
+) -> None:
     for i, a in enumerate(placed):
         assert offsets[i] >= 0 and offsets[i] % ALIGN == 0
         assert offsets[i] + a.bytes <= size or a.bytes == 0
         for j, b in enumerate(placed[:i]):
             if a.bytes and b.bytes and a.meets(b):
                 apart = offsets[i] + a.bytes <= offsets[j] or offsets[j] + b.bytes <= offsets[i]
-                assert apart, (i, j)
+                behind = any(
+                    (p, q) in slides and offsets[p] + slides[p, q] <= offsets[q]
+                    for p, q in ((i, j), (j, i))
+                )
+                assert apart or behind, (i, j)
 
 
 @settings(deadline=None)
@@ -103,6 +120,65 @@ def test_spread_blocks_lie_soundly_in_every_region(items, fast, slow):
         )
     if placement.excess(budgets) == 0:
         assert placement.bytes[0] <= fast and placement.bytes[1] <= slow
+
+
+@st.composite
+def chains(draw):
+    """Blocks of a chain of layers, each of which may overlap the next, and some bystanders."""
+    sizes = draw(st.lists(st.integers(1, 300), min_size=2, max_size=8))
+    items = [Block(size, k - 1, k) for k, size in enumerate(sizes)]
+    slides = {
+        (k + 1, k): draw(st.integers(0, 320)) for k in range(len(sizes) - 1) if draw(st.booleans())
+    }
+    for size, first, length in draw(st.lists(st.tuples(*[st.integers(0, 7)] * 3), max_size=3)):
+        items.append(Block(20 * size, first, first + length))
+    return items, slides
+
+
+@settings(deadline=None)
+@given(chains())
+def test_sliding_blocks_keep_their_distance_and_the_bound(chain):
+    items, slides = chain
+    packing = pack(items, slides=slides)
+    assert_sound(items, packing.offsets, packing.bytes, slides)
+    assert lower_bound(items, slides) <= packing.bytes <= pack(items).bytes
+
+
+def random_window(chance: random.Random) -> AveragePool2D:
+    """Any geometry at all; more than TFLite's paddings allow."""
+
+    def axis() -> tuple[int, int, int, int, int, int]:
+        taps, stride = chance.randrange(1, 4), chance.randrange(1, 4)
+        dilation, size = chance.choice([1, 1, 2]), chance.randrange(1, 9)
+        pad = chance.randrange(0, (taps - 1) * dilation + 1)
+        return size, (size + pad - 1) // stride + 1, taps, stride, dilation, pad
+
+    in_h, out_h, filter_h, stride_h, dilation_h, pad_h = axis()
+    in_w, out_w, filter_w, stride_w, dilation_w, pad_w = axis()
+    return AveragePool2D(
+        batches=chance.randrange(1, 3), in_h=in_h, in_w=in_w, in_ch=chance.randrange(1, 5),
+        out_h=out_h, out_w=out_w, out_ch=chance.randrange(1, 5), filter_h=filter_h,
+        filter_w=filter_w, stride_h=stride_h, stride_w=stride_w, dilation_h=dilation_h,
+        dilation_w=dilation_w, pad_h=pad_h, pad_w=pad_w, act_min=-128, act_max=127,
+    )  # fmt: skip
+
+
+def test_lag_keeps_a_kernel_from_overtaking_itself():
+    """The C loops of conv, depthwise and pool, walked pixel by pixel."""
+    chance = random.Random(1)
+    for _ in range(200):
+        w = random_window(chance)
+        lag, written = window_lag(w, HOST), 0
+        for b, y, x in product(range(w.batches), range(w.out_h), range(w.out_w)):
+            written += w.out_ch
+            reads = [
+                ((b * w.in_h + at_y) * w.in_w + at_x) * w.in_ch
+                for ty, tx in product(range(w.filter_h), range(w.filter_w))
+                if 0 <= (at_y := y * w.stride_h - w.pad_h + ty * w.dilation_h) < w.in_h
+                and 0 <= (at_x := x * w.stride_w - w.pad_w + tx * w.dilation_w) < w.in_w
+            ]
+            # What this pixel has written, itself included, lies below what it reads.
+            assert not reads or written - lag <= min(reads)
 
 
 def test_hot_blocks_take_the_fast_region():
@@ -169,7 +245,8 @@ def random_networks(draw):
         in_place = tuple(p for p in range(len(reads)) if draw(st.booleans()))
         op = Op(number, OpKind.ADD, 1, tuple(reads), tuple(writes))
         lowered = Lowered(op, Token(), tuple(reads), tuple(writes), state)
-        layers.append(Layer(lowered, token_kernel(in_place), draw(st.sampled_from([0, 0, 33])), 1))
+        scratch, lag = draw(st.sampled_from([0, 0, 33])), draw(st.sampled_from([None, 0, 20, 70]))
+        layers.append(Layer(lowered, token_kernel(in_place), scratch, 1, lag))
         known += writes
     outputs = tuple(draw(st.sampled_from(known)) for _ in range(draw(st.integers(1, 3))))
     graph = Graph("g", "0" * 64, tuple(tensors), (), tuple(inputs), outputs)
@@ -181,7 +258,7 @@ def random_networks(draw):
 def test_every_value_survives_until_its_last_reader(network, prefer):
     graph, layers, aliases = network
     shares = share(graph, layers, aliases, prefer)
-    placement = place(shares.blocks, (10**6,))
+    placement = place(shares.blocks, (10**6,), shares.slides)
     memory: list[object] = [None] * placement.bytes[0]
 
     def where(block: int, size: int) -> range:
@@ -202,6 +279,15 @@ def test_every_value_survives_until_its_last_reader(network, prefer):
         for i, at in enumerate(bytes_of(tensor)):
             assert memory[at] == (value, i), f"tensor {tensor} was overwritten"
 
+    def slide(source: int, target: int, lag: int) -> None:
+        """Byte k of the target is written when source bytes below k - lag + 1 are done with."""
+        taken, given = bytes_of(source), bytes_of(target)
+        for k in range(-max(lag, 0), max(len(taken), len(given))):
+            if 0 <= k < len(taken):
+                assert memory[taken[k]] == (aliases.get(source, source), k), "overtaken"
+            if 0 <= k + lag < len(given):
+                memory[given[k + lag]] = (aliases.get(target, target), k + lag)
+
     variables = [t.index for t in graph.tensors if t.is_variable]
     for inference in range(2):
         for index in graph.inputs:
@@ -218,11 +304,17 @@ def test_every_value_survives_until_its_last_reader(network, prefer):
             for at in scratch:
                 memory[at] = "scratch"
             # A kernel reads while it writes: what it may not overwrite must still be there.
-            for index in writes:
-                write(index)
+            source, target = shares.of_tensor[reads[0]], shares.of_tensor[writes[0]]
+            lag = shares.slides.get((target, source))
+            if lag is None:
+                for index in writes:
+                    write(index)
+            else:
+                slide(reads[0], writes[0], lag)
             for position, index in enumerate(reads):
                 in_step = position in layer.kernel.in_place and len(writes) == 1
-                if not in_step or prefer == "never":
+                slid = lag is not None and shares.of_tensor[index] == source
+                if not slid and (not in_step or prefer == "never"):
                     check(index)
             for index in writes:
                 check(index)
@@ -417,6 +509,29 @@ def test_mlperf_tiny_arena_is_optimal_and_within_its_limit(name, kernels, board_
     graph = import_tflite((MODELS / f"{name}_int8.tflite").read_bytes(), name)
     made = plan(graph, load_board(board_name), kernel_set(kernels))
     assert sum(made.arena_bytes) == made.arena_lower_bound <= LIMITS[name]
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_mlperf_tiny_outputs_survive_overlapping_layers(name, tmp_path):
+    graph = import_tflite((MODELS / f"{name}_int8.tflite").read_bytes(), name)
+    made = plan(graph, HOST, KernelSet.REFERENCE)
+    capsule, reference = HostCapsule(made, tmp_path), Interpreter(graph)
+    value = np.random.default_rng(4).integers(
+        -128, 128, graph.tensor(graph.inputs[0]).shape, dtype=np.int8
+    )
+    wanted = reference.invoke_all([value])
+    np.testing.assert_array_equal(capsule.invoke([value])[0], wanted[graph.outputs[0]])
+    # Logits, too: the softmax hides much.
+    whole = HostCapsule(plan(graph, HOST, KernelSet.REFERENCE, reuse=False), tmp_path)
+    whole.invoke([value])
+    for op in graph.ops:
+        np.testing.assert_array_equal(whole.tensor(op.outputs[0]), wanted[op.outputs[0]])
+
+
+def test_keyword_spotting_fits_16_kb_of_ram_with_leaner_kernels():
+    graph = import_tflite((MODELS / "kws_int8.tflite").read_bytes(), "kws")
+    made = plan(graph, load_board("qemu-m0"))
+    assert made.arena_bytes[0] <= 10_048
 
 
 def test_planning_a_large_network_takes_bounded_work():

@@ -10,7 +10,9 @@ struct nn_pool {
     int32_t act_max;
 };
 
-/* in [batches][in_h][in_w][in_ch], out [batches][out_h][out_w][in_ch]; they must not overlap.
+/* in [batches][in_h][in_w][in_ch], out [batches][out_h][out_w][in_ch]. They may
+ * overlap only where out starts so far below in that it never overtakes the reading: the
+ * distance is computed by plan/kernels/lag.py.
  * Padding takes no part: a mean divides by the taps inside the input. Means round half away
  * from zero. */
 void nn_pool_average_s8(const struct nn_pool *op, const int8_t *in, int8_t *out);

@@ -1,7 +1,7 @@
 """Packing blocks of known size and lifetime into as few bytes as can be found.
 
 This is offline dynamic storage allocation, which is NP-hard; networks are small, and the lower
-bound (the widest step) is usually met, which proves the packing optimal. The search is greedy
+bound is usually met, which proves the packing optimal. The search is greedy
 first-fit under several orders, then a bounded local search over the best order; it counts work,
 never time, so that the same graph gives the same bytes on every machine.
 """
@@ -9,12 +9,13 @@ never time, so that the same graph gives the same bytes on every machine.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 ALIGN: Final = 16  # CAPSULE_ALIGN
-SEARCH_WORK: Final = 400_000  # block comparisons of the local search: about 0.1 s
+SEARCH_WORK: Final = 300_000  # block comparisons of the local search
+SEARCH_ROUNDS: Final = 2000  # and orders it tries at most: together below 0.3 s
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,13 @@ class Block:
     def meets(self, other: Block) -> bool:
         """Whether both are held in some step."""
         return self.first <= other.last and other.first <= self.last
+
+
+# (i, j): lag. Blocks i and j meet in one step, in which a kernel reads j in order and writes i
+# behind itself: they may overlap if i starts `lag` bytes or more below j.
+# Source: diagonal memory optimisation, Blacker, Bridges and Hadfield, 2020.
+Slides = Mapping[tuple[int, int], int]
+NO_SLIDES: Final[Slides] = {}
 
 
 @dataclass(frozen=True)
@@ -67,17 +75,50 @@ def stack_bytes(sizes: Sequence[int]) -> int:
     return sum(map(align_up, sizes)) - max(align_up(size) - size for size in sizes)
 
 
-def widest_step(blocks: Sequence[Block]) -> tuple[int, int]:
-    """The step that holds most, and its bytes: no packing into one region can be lower."""
+def step_bytes(blocks: Sequence[Block], step: int, slides: Slides = NO_SLIDES) -> int:
+    """Bytes held in `step`: no packing into one region can be lower."""
+    there = {i: blocks[i].bytes for i in held(blocks, step) if blocks[i].bytes}
+    for (i, j), lag in slides.items():
+        if i in there and j in there:
+            # Together they span at least this; no other block fits between them.
+            there[i] = max(there[i], min(lag, there[i]) + there.pop(j))
+    return stack_bytes(list(there.values()))
+
+
+def widest_step(blocks: Sequence[Block], slides: Slides = NO_SLIDES) -> tuple[int, int]:
+    """The step that holds most, and its bytes."""
     steps = sorted({b.first for b in blocks}) or [0]
-    needs = [stack_bytes([blocks[i].bytes for i in held(blocks, s) if blocks[i].bytes])
-             for s in steps]  # fmt: skip
+    needs = [step_bytes(blocks, s, slides) for s in steps]
     most = max(needs)
     return steps[needs.index(most)], most
 
 
-def pack(blocks: Sequence[Block], thorough: bool = True) -> Packing:
-    """Offsets, multiples of ALIGN, so that no two blocks that meet overlap.
+def lower_bound(blocks: Sequence[Block], slides: Slides = NO_SLIDES) -> int:
+    """Bytes no packing into one region can be below.
+
+    That is the widest step. Along a chain of slides more is known: either some link of it does
+    without overlap, and its step holds both blocks in full, or every block lies at least the lag
+    below the one before it, and the lags add up.
+    """
+    bound = widest_step(blocks, slides)[1]
+    following = {j: i for i, j in slides}
+    apart = {
+        j: step_bytes(blocks, blocks[i].first, {k: v for k, v in slides.items() if k != (i, j)})
+        for i, j in slides
+    }
+    for start in following:
+        at, spans, least = start, [blocks[start].bytes], apart[start]
+        while at in following:
+            least = min(least, apart[at])
+            lag = align_up(min(slides[following[at], at], blocks[following[at]].bytes))
+            at = following[at]
+            spans = [span + lag for span in spans] + [blocks[at].bytes]
+            bound = max(bound, min(least, max(spans)))
+    return bound
+
+
+def pack(blocks: Sequence[Block], thorough: bool = True, slides: Slides = NO_SLIDES) -> Packing:
+    """Offsets, multiples of ALIGN, so that no two blocks that meet overlap, but as `slides` say.
 
     Pinned blocks come first, in their order. `thorough` adds the local search.
     """
@@ -87,7 +128,7 @@ def pack(blocks: Sequence[Block], thorough: bool = True) -> Packing:
         else []
         for i, block in enumerate(blocks)
     ]
-    _, bound = widest_step(blocks)
+    bound = lower_bound(blocks, slides)
     pinned = [i for i, b in enumerate(blocks) if b.pinned]
     free = [i for i, b in enumerate(blocks) if not b.pinned]
     # The widest step each block takes part in: what lives at the peak is placed first.
@@ -108,7 +149,7 @@ def pack(blocks: Sequence[Block], thorough: bool = True) -> Packing:
     ]
     best, order = None, orders[0]
     for candidate in orders:
-        packing = _first_fit(blocks, meets, [*pinned, *candidate])
+        packing = _first_fit(blocks, meets, slides, [*pinned, *candidate])
         if best is None or packing.bytes < best.bytes:
             best, order = packing, candidate
         if best.bytes <= bound:
@@ -119,7 +160,7 @@ def pack(blocks: Sequence[Block], thorough: bool = True) -> Packing:
 
     # Local search: what reaches the top is moved to an earlier place in the order.
     chance = random.Random(0)
-    rounds = SEARCH_WORK // (len(blocks) + sum(map(len, meets)) + 1)
+    rounds = min(SEARCH_ROUNDS, SEARCH_WORK // (len(blocks) + sum(map(len, meets)) + 1))
     packing = best
     for _ in range(rounds):
         top = [k for k, i in enumerate(order) if packing.offsets[i] + blocks[i].bytes
@@ -128,7 +169,7 @@ def pack(blocks: Sequence[Block], thorough: bool = True) -> Packing:
         to = chance.randrange(k) if k > 0 else chance.randrange(len(order))
         moved = [i for i in order if i != order[k]]
         moved.insert(to, order[k])
-        tried = _first_fit(blocks, meets, [*pinned, *moved])
+        tried = _first_fit(blocks, meets, slides, [*pinned, *moved])
         if tried.bytes <= packing.bytes:
             packing, order = tried, moved
         if packing.bytes <= bound:
@@ -136,25 +177,34 @@ def pack(blocks: Sequence[Block], thorough: bool = True) -> Packing:
     return min(best, packing, key=lambda p: p.bytes)
 
 
-def _first_fit(blocks: Sequence[Block], meets: list[list[int]], order: Sequence[int]) -> Packing:
+def _first_fit(
+    blocks: Sequence[Block], meets: list[list[int]], slides: Slides, order: Sequence[int]
+) -> Packing:
     """Each block, in order, at the lowest offset that is free during all its steps."""
     offsets = [-1] * len(blocks)
     height = 0
     for i in order:
         size = blocks[i].bytes
-        taken = sorted((offsets[j], blocks[j].bytes) for j in meets[i] if offsets[j] >= 0)
+        # For each block in the way: offsets up to `low` and from `high` on are free.
+        ways = []
+        for j in meets[i]:
+            if offsets[j] >= 0:
+                below, above = slides.get((i, j), size), slides.get((j, i), blocks[j].bytes)
+                low = offsets[j] - min(below, size)
+                ways.append((low, offsets[j] + min(above, blocks[j].bytes)))
+        ways.sort()
         offset = 0
-        for start, length in taken:
-            if start - offset >= size:
-                break
-            offset = max(offset, align_up(start + length))
+        for low, high in ways:
+            if offset <= low:
+                break  # and so it is for all the rest
+            offset = max(offset, align_up(high))
         offsets[i] = offset
         if size:
             height = max(height, offset + size)
     return Packing(tuple(offsets), height)
 
 
-def place(blocks: Sequence[Block], budgets: Sequence[int]) -> Placement:
+def place(blocks: Sequence[Block], budgets: Sequence[int], slides: Slides = NO_SLIDES) -> Placement:
     """Spreads `blocks` over regions, fastest first, each with its budget in bytes.
 
     Everything goes into the first region if it fits there. Otherwise blocks claim the fast
@@ -162,7 +212,7 @@ def place(blocks: Sequence[Block], budgets: Sequence[int]) -> Placement:
     and last the plan that exceeds the budgets least is returned for the caller to refuse.
     """
     everything = range(len(blocks))
-    plans = [_spread(blocks, [list(everything)] + [[] for _ in budgets[1:]])]
+    plans = [_spread(blocks, slides, [list(everything)] + [[] for _ in budgets[1:]])]
     if plans[0].excess(budgets) == 0 or len(budgets) == 1:
         return plans[0]
     orders = [
@@ -175,24 +225,37 @@ def place(blocks: Sequence[Block], budgets: Sequence[int]) -> Placement:
         for budget in budgets[:-1]:
             share: list[int] = []
             for i in rest:
-                trial = [blocks[j] for j in (*share, i)]
-                if widest_step(trial)[1] <= budget and pack(trial, False).bytes <= budget:
+                members = [*share, i]
+                trial, among = [blocks[j] for j in members], _among(slides, members)
+                if widest_step(trial, among)[1] > budget:
+                    continue
+                if pack(trial, False, among).bytes <= budget:
                     share.append(i)
             shares.append(share)
             rest = [i for i in rest if i not in share]
-        plans.append(_spread(blocks, [*shares, rest]))
+        plans.append(_spread(blocks, slides, [*shares, rest]))
         if plans[-1].excess(budgets) == 0:
             return plans[-1]
     return min(plans, key=lambda p: p.excess(budgets))
 
 
-def _spread(blocks: Sequence[Block], shares: Sequence[Sequence[int]]) -> Placement:
+def _among(slides: Slides, members: Sequence[int]) -> Slides:
+    """`slides` between `members`, by their positions in it."""
+    position = {block: k for k, block in enumerate(members)}
+    return {
+        (position[i], position[j]): lag
+        for (i, j), lag in slides.items()
+        if i in position and j in position
+    }
+
+
+def _spread(blocks: Sequence[Block], slides: Slides, shares: Sequence[Sequence[int]]) -> Placement:
     """Packs each region's share by itself."""
     regions, offsets = [0] * len(blocks), [0] * len(blocks)
     heights, floors = [], []
     for region, share in enumerate(shares):
         members = sorted(share)
-        packing = pack([blocks[i] for i in members])
+        packing = pack([blocks[i] for i in members], True, _among(slides, members))
         for i, offset in zip(members, packing.offsets, strict=True):
             regions[i], offsets[i] = region, offset
         heights.append(packing.bytes)

@@ -22,13 +22,24 @@ def kernel_set(name: str) -> KernelSet | None:
 
 
 def choose(
-    item: Lowered, board: Board, wanted: KernelSet | None, kernels: Sequence[Kernel] = KERNELS
+    item: Lowered,
+    board: Board,
+    wanted: KernelSet | None,
+    kernels: Sequence[Kernel] = KERNELS,
+    *,
+    lean: bool = False,
 ) -> Kernel:
     """The kernel of fewest estimated instructions among those that can run `item` on `board`.
 
     `wanted` None takes it from all sets; otherwise from that set, or from the reference set for
-    a layer the wanted set has no kernel for.
+    a layer the wanted set has no kernel for. `lean` puts memory before instructions: kernels
+    that let input and output overlap come first.
     """
+
+    def dearness(kernel: Kernel) -> tuple[bool, float]:
+        spreads = lean and kernel.lag(item.params, board) is None
+        return spreads, estimate(kernel, item.params, board)
+
     able = [
         k for k in kernels if isinstance(item.params, k.params) and k.supports(item.params, board)
     ]
@@ -36,7 +47,7 @@ def choose(
     for allowed in sets:
         candidates = [k for k in able if allowed is None or k.set is allowed]
         if candidates:
-            return min(candidates, key=lambda k: estimate(k, item.params, board))
+            return min(candidates, key=dearness)
     having = sorted({k.set.value for k in able})
     way_out = f"try kernels={having[0]}" if having else "no kernel set has one"
     raise PlanError(

@@ -26,6 +26,7 @@ class Layer:
     kernel: Kernel
     scratch: int  # bytes
     instructions: float
+    lag: int | None = None  # Kernel.lag
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Shares:
     blocks: tuple[Block, ...]
     of_tensor: dict[int, int]
     of_scratch: dict[int, int]  # by layer
+    slides: dict[tuple[int, int], int]  # arena.Slides
 
 
 @dataclass
@@ -59,9 +61,6 @@ def share(graph: Graph, layers: Sequence[Layer], aliases: dict[int, int], prefer
     end = len(layers)
     storages: dict[int, _Storage] = {}
 
-    def storage(tensor: int) -> _Storage | None:
-        return storages.get(aliases.get(tensor, tensor))
-
     def hold(tensor: int, step: int) -> None:
         root = graph.tensor(aliases.get(tensor, tensor))
         if root.index not in storages:
@@ -82,37 +81,40 @@ def share(graph: Graph, layers: Sequence[Layer], aliases: dict[int, int], prefer
         if held.state:
             held.first, held.last = BEFORE, end
 
+    for layer in layers:
+        tensors = {*layer.lowered.inputs, *layer.lowered.outputs, *layer.lowered.state}
+        for root in {aliases.get(i, i) for i in tensors} & storages.keys():
+            storages[root].touches += layer.instructions
+
+    def dying(step: int, layer: Layer, position: int, in_step: Sequence[int]) -> int | None:
+        """The storage that input `position` leaves to the only output, if it does: read for the
+        last time here, and at no other position than those the kernel reads in step."""
+        inputs, outputs = layer.lowered.inputs, layer.lowered.outputs
+        if position >= len(inputs) or len(outputs) != 1:
+            return None
+        if graph.tensor(inputs[position]).is_constant or inputs[position] == outputs[0]:
+            return None
+        root, target = aliases.get(inputs[position], inputs[position]), storages[outputs[0]]
+        source = storages[root]
+        read_at = {p for p, i in enumerate(inputs) if aliases.get(i, i) == root}
+        ends = source.last == step and target.first == step and read_at <= set(in_step)
+        return root if ends and not source.state and not target.state else None
+
     # In place: the output continues the input's storage. `heir` follows such chains.
     heir: dict[int, int] = {}
-    for step, layer in enumerate(layers):
-        inputs, outputs = layer.lowered.inputs, layer.lowered.outputs
-        touched = [aliases.get(i, i) for i in {*inputs, *outputs, *layer.lowered.state}]
-        for root in sorted(set(touched)):
-            if root in storages:
-                storages[root].touches += layer.instructions
-        if prefer == "never" or len(outputs) != 1:
-            continue
-        output = outputs[0]
+    slides: dict[tuple[int, int], int] = {}
+    for step, layer in enumerate(layers) if prefer != "never" else ():
         positions = layer.kernel.in_place
         for position in positions if prefer == "first" else reversed(positions):
-            if position >= len(inputs) or inputs[position] == output:
-                continue
-            source = storage(inputs[position])
-            target = storage(output)
-            if source is None or target is None or graph.tensor(inputs[position]).is_constant:
-                continue
-            # Another operand that reads the same memory must also be read in step.
-            read_at = [p for p, i in enumerate(inputs) if storage(i) is source]
-            if (
-                source.last == step
-                and target.first == step
-                and not source.state
-                and not target.state
-                and source.bytes == target.bytes
-                and set(read_at) <= set(positions)
-            ):
-                heir[aliases.get(output, output)] = aliases.get(inputs[position], inputs[position])
+            left = dying(step, layer, position, positions)
+            output = layer.lowered.outputs[0]
+            if left is not None and storages[left].bytes == storages[output].bytes:
+                heir[output] = left
                 break
+        else:
+            left = dying(step, layer, 0, (0,))
+            if left is not None and layer.lag is not None:
+                slides[layer.lowered.outputs[0], left] = layer.lag
 
     blocks: list[_Storage] = []
     block_of: dict[int, int] = {}
@@ -141,4 +143,5 @@ def share(graph: Graph, layers: Sequence[Layer], aliases: dict[int, int], prefer
         ),
         of_tensor,
         of_scratch,
+        {(block_of[out], block_of[into]): lag for (out, into), lag in slides.items()},
     )

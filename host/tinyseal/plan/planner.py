@@ -10,10 +10,19 @@ from tinyseal.errors import PlanError
 from tinyseal.graph.ir import Graph, Op, OpKind
 from tinyseal.graph.lowering import Alias, Lowered
 from tinyseal.graph.ops import lower
-from tinyseal.plan.arena import Block, Placement, held, place, widest_step
+from tinyseal.plan.arena import (
+    NO_SLIDES,
+    Block,
+    Placement,
+    held,
+    lower_bound,
+    place,
+    step_bytes,
+    widest_step,
+)
 from tinyseal.plan.choose import choose
 from tinyseal.plan.cost import estimate
-from tinyseal.plan.kernels import KernelSet
+from tinyseal.plan.kernels import Kernel, KernelSet
 from tinyseal.plan.kernels.copy import Copy
 from tinyseal.plan.lifetimes import BEFORE, Layer, Prefer, Shares, share
 from tinyseal.plan.model import Buffer, Held, Plan, Step
@@ -38,29 +47,60 @@ def plan(
 def draft(
     graph: Graph, board: Board, kernels: KernelSet | None = None, *, reuse: bool = True
 ) -> Plan:
-    """As `plan`, but a plan larger than the board is returned, not refused: see `Plan.fits`."""
-    lowered, aliases = _resolve_aliases(graph, [lower(graph, op) for op in graph.ops])
-    layers = []
-    for item in lowered:
-        kernel = choose(item, board, kernels)
-        scratch = kernel.scratch(item.params, board)
-        layers.append(Layer(item, kernel, scratch, estimate(kernel, item.params, board)))
+    """As `plan`, but a plan larger than the board is returned, not refused: see `Plan.fits`.
 
+    If the cheapest kernels do not fit, `kernels` None takes leaner ones for the widest layers.
+    """
+    lowered, aliases = _resolve_aliases(graph, [lower(graph, op) for op in graph.ops])
+    layers = [_layer(item, board, choose(item, board, kernels)) for item in lowered]
+    made = _lay_out(graph, board, layers, aliases, reuse)
+    if made.fits or kernels is not None or not reuse:
+        return made
+    blocks = [Block(h.buffer.bytes, h.first, h.last) for h in made.held]
+    room = max(made.budgets)
+    lean = [
+        _layer(item, board, choose(item, board, None, lean=True))
+        if step_bytes(blocks, step) > room
+        else layers[step]
+        for step, item in enumerate(lowered)
+    ]
+    leaner = _lay_out(graph, board, lean, aliases, reuse)
+    return leaner if leaner.fits else made
+
+
+def _layer(item: Lowered, board: Board, kernel: Kernel) -> Layer:
+    return Layer(
+        item,
+        kernel,
+        kernel.scratch(item.params, board),
+        estimate(kernel, item.params, board),
+        kernel.lag(item.params, board),
+    )
+
+
+def _lay_out(
+    graph: Graph, board: Board, layers: Sequence[Layer], aliases: dict[int, int], reuse: bool
+) -> Plan:
     budgets = [m.arena_bytes for m in board.arena_regions]
     preferences: tuple[Prefer, ...] = get_args(Prefer) if reuse else ("never",)
     best: tuple[Shares, tuple[Block, ...], Placement] | None = None
-    bounds = []
+    bounds: list[int] = []
+    seen: list[Shares] = []
     for preference in preferences:
         shares = share(graph, layers, aliases, preference)
+        if shares in seen:
+            continue
+        seen.append(shares)
         blocks = shares.blocks
         if not reuse:
             blocks = tuple(
                 Block(b.bytes, BEFORE, len(layers), b.pinned, b.heat) for b in shares.blocks
             )
-        bounds.append(widest_step(blocks)[1])
+        slides = shares.slides if reuse else NO_SLIDES
+        bounds.append(lower_bound(blocks, slides))
         if best is not None and sum(best[2].bytes) <= bounds[-1]:
             continue  # no packing of these blocks can be smaller
-        placement = place(blocks, budgets)
+        placement = place(blocks, budgets, slides)
         if best is None or _rank(placement, budgets) < _rank(best[2], budgets):
             best = (shares, blocks, placement)
     assert best is not None

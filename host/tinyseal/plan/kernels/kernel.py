@@ -23,7 +23,9 @@ class Kernel:
 
     `scratch` is the working memory in bytes; `instructions` the estimated executed instructions;
     `in_place` the input positions whose memory the output may take (same size, element by
-    element in step).
+    element in step). `lag` is for kernels that go through input 0 and output 0 in step: if the
+    output starts that many bytes or more below the input, they may overlap, for no byte is
+    written that is still to be read; None if there is no such distance.
     """
 
     set: KernelSet
@@ -33,3 +35,4 @@ class Kernel:
     supports: Callable[[Any, Board], bool] = lambda params, board: True
     scratch: Callable[[Any, Board], int] = lambda params, board: 0
     in_place: tuple[int, ...] = ()
+    lag: Callable[[Any, Board], int | None] = lambda params, board: None

@@ -8,6 +8,7 @@ from tinyseal.board import Board
 from tinyseal.graph.ops.convolution import Conv2D, Convolution, DepthwiseConv2D, TransposeConv
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
+from tinyseal.plan.kernels.lag import window_lag
 
 
 def _fc_instructions(params: FullyConnected, board: Board) -> float:
@@ -33,12 +34,19 @@ def _transpose_conv_instructions(params: TransposeConv, board: Board) -> float:
 
 KERNELS: Final = (
     Kernel(KernelSet.REFERENCE, "nn_fc_s8", FullyConnected, instructions=_fc_instructions),
-    Kernel(KernelSet.REFERENCE, "nn_conv_s8", Conv2D, instructions=_conv_instructions),
+    Kernel(
+        KernelSet.REFERENCE,
+        "nn_conv_s8",
+        Conv2D,
+        instructions=_conv_instructions,
+        lag=window_lag,
+    ),
     Kernel(
         KernelSet.REFERENCE,
         "nn_depthwise_s8",
         DepthwiseConv2D,
         instructions=_depthwise_instructions,
+        lag=window_lag,
     ),
     Kernel(
         KernelSet.REFERENCE,

@@ -11,6 +11,7 @@ from tinyseal.graph.ops.pooling import AveragePool2D, MaxPool2D, Pool
 from tinyseal.graph.ops.reduction import Reduce
 from tinyseal.graph.ops.softmax import Softmax
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
+from tinyseal.plan.kernels.lag import window_lag
 
 
 def _pool_instructions(params: Pool, board: Board) -> float:
@@ -32,8 +33,15 @@ KERNELS: Final = (
         "nn_pool_average_s8",
         AveragePool2D,
         instructions=_pool_instructions,
+        lag=window_lag,
     ),
-    Kernel(KernelSet.REFERENCE, "nn_pool_max_s8", MaxPool2D, instructions=_pool_instructions),
+    Kernel(
+        KernelSet.REFERENCE,
+        "nn_pool_max_s8",
+        MaxPool2D,
+        instructions=_pool_instructions,
+        lag=window_lag,
+    ),
     Kernel(KernelSet.REFERENCE, "nn_reduce_s8", Reduce, instructions=_reduce_instructions),
     Kernel(
         KernelSet.REFERENCE,
