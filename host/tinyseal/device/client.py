@@ -196,6 +196,13 @@ class Client:
         """Sends bytes as they are: for tests of what the board makes of noise."""
         self._write(data)
 
+    def line(self, seconds: float) -> str:
+        """The next line the board sends."""
+        line = self._line(self._clock() + seconds)
+        if line is None:
+            raise DeviceError(f"no line from the board in {seconds:g} s")
+        return line
+
     def close(self) -> None:
         self._transport.close()
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -33,9 +33,16 @@ class QemuBoard:
     """
 
     def __init__(
-        self, board: Board, elf: Path, clock: Callable[[], float] = time.monotonic
+        self,
+        board: Board,
+        elf: Path,
+        extra: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises DeviceError if the board is not virtual, or QEMU is missing or does not start."""
+        """`extra` are further arguments for QEMU, such as a plugin or a debugger's port.
+
+        Raises DeviceError if the board is not virtual, or QEMU is missing or does not start.
+        """
         runner = board.runner
         if runner is None:
             raise DeviceError(f"{board.name}: has no [runner]; give the port of a real board")
@@ -52,6 +59,7 @@ class QemuBoard:
             [
                 runner.binary,
                 *(arg.format(elf=elf) for arg in runner.args),
+                *extra,
                 *("-S", "-display", "none", "-monitor", "none", "-qmp", "stdio"),
                 *("-chardev", "pty,id=console", "-serial", "chardev:console"),
             ],
@@ -69,6 +77,10 @@ class QemuBoard:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def go(self) -> None:
         """Lets the processor run, from reset."""
