@@ -44,8 +44,10 @@ static struct patch see(const struct nn_conv *op, const int8_t *image, int32_t y
     };
 }
 
-static struct nn_dot_pair sum_pair(const struct patch *patch, const int8_t *in, int32_t offset,
-                                   const int8_t *wa, const int8_t *wb, struct nn_dot_pair acc)
+/* Apart from its caller, whose variables would push the inner loop's out of the registers. */
+static __attribute__((noinline)) struct nn_dot_pair
+sum_pair(const struct patch *patch, const int8_t *in, int32_t offset, const int8_t *wa,
+         const int8_t *wb, struct nn_dot_pair acc)
 {
     for (int32_t row = 0; row < patch->rows; row++) {
         const int8_t *x = in + row * patch->in_row;

@@ -68,9 +68,11 @@ static void one(const struct nn_depthwise *op, const struct patch *patch, int32_
     *out = finish(op, channel, acc);
 }
 
-/* BLOCK channels at once, depth multiplier 1: their taps share the loop and its addresses. */
-static void block(const struct nn_depthwise *op, const struct patch *patch, int32_t channel,
-                  int8_t *out)
+/* BLOCK channels at once, depth multiplier 1: their taps share the loop and its addresses.
+ * Apart from its caller, whose variables would push these out of the registers. */
+static __attribute__((noinline)) void block(const struct nn_depthwise *op,
+                                            const struct patch *patch, int32_t channel,
+                                            int8_t *out)
 {
     const int32_t offset = op->in_offset;
     int32_t acc0 = 0;

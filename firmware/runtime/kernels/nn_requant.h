@@ -28,17 +28,24 @@ static inline int32_t nn_requant_divide_by_pot(int32_t a, int32_t exponent)
     return (a >> exponent) + (remainder > threshold ? 1 : 0);
 }
 
+/* nn_requant_high_mul for multiplier >= 0: the result is in [-2^31 + 1, 2^31 - 2]. */
+static inline int32_t nn_requant_scale(int32_t a, int32_t multiplier)
+{
+    return (int32_t)(((int64_t)a * multiplier + (1 << 30)) >> 31);
+}
+
 /* multiplier >= 0; shift in [-31, 30], positive to the left. The left shift wraps, as TFLM's
  * does: graph/fixedpoint.py does the same. */
 static inline int32_t nn_requant(int32_t a, int32_t multiplier, int32_t shift)
 {
-    const int32_t left = shift > 0 ? shift : 0;
-    const int32_t right = shift > 0 ? 0 : -shift;
-    const int32_t scaled = (int32_t)((uint32_t)a << left);
-    /* No saturation: the multiplier is not INT32_MIN. */
-    const int32_t high = (int32_t)(((int64_t)scaled * multiplier + (1 << 30)) >> 31);
+    if (shift >= 0) {
+        return nn_requant_scale((int32_t)((uint32_t)a << shift), multiplier);
+    }
+    /* nn_requant_divide_by_pot in five instructions: less one if negative, then half up. The
+     * range of `high` leaves room for both ones. */
+    const int32_t high = nn_requant_scale(a, multiplier);
 
-    return nn_requant_divide_by_pot(high, right);
+    return (((high + (high >> 31)) >> (-shift - 1)) + 1) >> 1;
 }
 
 static inline int32_t nn_requant_clamp(int32_t a, int32_t low, int32_t high)

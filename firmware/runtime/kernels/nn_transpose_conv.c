@@ -27,9 +27,10 @@ static struct reach find(int32_t at, int32_t in_size, int32_t taps, int32_t stri
     return (struct reach){ tap, in, fitting < in + 1 ? fitting : in + 1 };
 }
 
-static struct nn_dot_pair sum_pair(const struct nn_transpose_conv *op, const int8_t *image,
-                                   struct reach rows, struct reach columns, const int8_t *wa,
-                                   const int8_t *wb, struct nn_dot_pair acc)
+/* Apart from its caller, whose variables would push the inner loop's out of the registers. */
+static __attribute__((noinline)) struct nn_dot_pair
+sum_pair(const struct nn_transpose_conv *op, const int8_t *image, struct reach rows,
+         struct reach columns, const int8_t *wa, const int8_t *wb, struct nn_dot_pair acc)
 {
     const struct nn_window *const w = &op->window;
 

@@ -1,4 +1,7 @@
-"""Portable kernels that multiply and accumulate."""
+"""Portable kernels that multiply and accumulate.
+
+Instructions are those of RV32IMC at -O2: per multiply-accumulate, per output, per filter row.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from tinyseal.plan.kernels.lag import window_lag
 
 
 def _fc_instructions(params: FullyConnected, board: Board) -> float:
-    return 5.0 * params.macs + 40.0 * params.batches * params.out_depth
+    return 5.0 * params.macs + 25.0 * params.batches * params.out_depth
 
 
 def _outputs(params: Convolution) -> int:
@@ -20,16 +23,16 @@ def _outputs(params: Convolution) -> int:
 
 
 def _conv_instructions(params: Conv2D, board: Board) -> float:
-    return 5.5 * params.macs + (40.0 + 10.0 * params.filter_h) * _outputs(params)
+    return 5.0 * params.macs + (70.0 + 15.0 * params.filter_h) * _outputs(params)
 
 
 def _depthwise_instructions(params: DepthwiseConv2D, board: Board) -> float:
-    per_mac = 6.0 if params.depth_multiplier == 1 else 9.0
-    return per_mac * params.macs + 45.0 * _outputs(params)
+    per_mac = 6.25 if params.depth_multiplier == 1 else 9.0
+    return per_mac * params.macs + 55.0 * _outputs(params)
 
 
 def _transpose_conv_instructions(params: TransposeConv, board: Board) -> float:
-    return 5.5 * params.macs + 60.0 * _outputs(params)
+    return 5.0 * params.macs + 100.0 * _outputs(params)
 
 
 KERNELS: Final = (
