@@ -26,24 +26,11 @@ struct nn_add {
     int32_t act_max;
 };
 
-/* half_value * 2 * multiplier * 2^(-32 - right). TensorFlow Lite Micro rounds twice: the high half
- * of the product, half up, then the division by 2^right, half away from zero. For right >= 1
- * both are one 64-bit sum. |half_value| < 2^30. */
-static inline __attribute__((always_inline)) int32_t
-nn_add_rescale(int32_t half_value, int32_t multiplier, int32_t right)
-{
-    const int32_t value = half_value * 2;
-    const uint32_t half = (uint32_t)(1 << (right - 1)) + (uint32_t)(value >> 31);
-    const int64_t rounding = (int64_t)((uint64_t)half << 32 | 0x80000000u);
-
-    return (int32_t)(((int64_t)value * multiplier + rounding) >> 32) >> right;
-}
-
 /* An input, shifted left by 20 for precision and brought to half of the larger scale. */
 static inline __attribute__((always_inline)) int32_t
 nn_add_operand(int32_t value, int32_t multiplier, int32_t right)
 {
-    return right == 0 ? value * (1 << 19) : nn_add_rescale(value * (1 << 20), multiplier, right);
+    return right == 0 ? value * (1 << 19) : nn_requant_right(value * (1 << 20), multiplier, right);
 }
 
 /* One row; steps of 0 repeat an operand. Always inlined: where op is a constant, as it is in
@@ -59,7 +46,7 @@ nn_add_row(const struct nn_add *op, bool subtract, const int8_t *a, int32_t a_st
         const int32_t right = nn_add_operand(*b + k.b_offset, k.b_multiplier, k.b_right);
         /* |left|, |right| <= 255 * 2^19 */
         const int32_t sum = subtract ? left - right : left + right;
-        const int32_t result = nn_add_rescale(sum, k.out_multiplier, k.out_right);
+        const int32_t result = nn_requant_right(sum, k.out_multiplier, k.out_right);
 
         *out = (int8_t)nn_requant_clamp(result + k.out_offset, k.act_min, k.act_max);
         a += a_step;

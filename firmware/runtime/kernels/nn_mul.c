@@ -6,6 +6,7 @@
 void nn_mul_s8(const struct nn_mul *op, const struct nn_walk *walk, const int8_t *a,
                const int8_t *b, int8_t *out)
 {
+    const struct nn_mul k = *op;
     struct nn_walk_row at = { 0 };
 
     do {
@@ -13,10 +14,17 @@ void nn_mul_s8(const struct nn_mul *op, const struct nn_walk *walk, const int8_t
         const int8_t *y = b + at.b;
 
         for (const int8_t *end = out + walk->row; out < end; out++) {
-            const int32_t product = (*x + op->a_offset) * (*y + op->b_offset);
+            /* at most 255 * 255 */
+            const int32_t product = (*x + k.a_offset) * (*y + k.b_offset);
 
-            *out = nn_requant_s8(product, op->multiplier, op->shift, op->out_offset,
-                                 op->act_min, op->act_max);
+            if (k.shift < 0) {
+                const int32_t result = nn_requant_right(product, k.multiplier, -k.shift);
+
+                *out = (int8_t)nn_requant_clamp(result + k.out_offset, k.act_min, k.act_max);
+            } else {
+                *out = nn_requant_s8(product, k.multiplier, k.shift, k.out_offset, k.act_min,
+                                     k.act_max);
+            }
             x += walk->a_step;
             y += walk->b_step;
         }

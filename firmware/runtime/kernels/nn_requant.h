@@ -48,6 +48,19 @@ static inline int32_t nn_requant(int32_t a, int32_t multiplier, int32_t shift)
     return (((high + (high >> 31)) >> (-shift - 1)) + 1) >> 1;
 }
 
+/* nn_requant for shift == -right, right in [1, 31], and |a| < 2^30. Both roundings come to one
+ * 64-bit sum: an add, a multiply-accumulate and a shift on Armv7-M. */
+static inline __attribute__((always_inline)) int32_t
+nn_requant_right(int32_t a, int32_t multiplier, int32_t right)
+{
+    const int32_t twice = a * 2; /* so that the high word is the quotient */
+    /* Half away from zero: one less where a is negative. */
+    const uint32_t half = (uint32_t)(1 << (right - 1)) + (uint32_t)(twice >> 31);
+    const int64_t rounding = (int64_t)((uint64_t)half << 32 | 0x80000000u);
+
+    return (int32_t)(((int64_t)twice * multiplier + rounding) >> 32) >> right;
+}
+
 static inline int32_t nn_requant_clamp(int32_t a, int32_t low, int32_t high)
 {
     return a < low ? low : (a > high ? high : a);
