@@ -4,8 +4,8 @@
 #include "nn_dot.h"
 #include "nn_requant.h"
 
-/* What one output pixel sees, padding left out: rows of runs of contiguous bytes, in the input
- * and in every filter alike. */
+/* What one output pixel sees, padding left out: rows of runs of contiguous bytes, in the
+ * input and in every filter alike. */
 struct patch {
     const int8_t *in;
     int32_t filter;             /* offset of the first run in a filter */
@@ -17,7 +17,8 @@ struct patch {
     int32_t length;             /* of a run; in a filter, runs adjoin */
 };
 
-static struct patch see(const struct nn_conv *op, const int8_t *image, int32_t y, int32_t x)
+static struct patch see(const struct nn_conv *op, const int8_t *image, int32_t y,
+                        int32_t x)
 {
     const struct nn_window *const w = &op->window;
     const int32_t filter_ch = w->in_ch / op->groups;
@@ -44,7 +45,8 @@ static struct patch see(const struct nn_conv *op, const int8_t *image, int32_t y
     };
 }
 
-/* Apart from its caller, whose variables would push the inner loop's out of the registers. */
+/* Apart from its caller, whose variables would push the inner loop's out of the
+ * registers. */
 static __attribute__((noinline)) struct nn_dot_pair
 sum_pair(const struct patch *patch, const int8_t *in, int32_t offset, const int8_t *wa,
          const int8_t *wb, struct nn_dot_pair acc)
@@ -85,8 +87,9 @@ static void pixel(const struct nn_conv *op, const struct patch *patch, int8_t *o
                 acc.b = op->bias[other];
             }
             acc = sum_pair(patch, in, op->in_offset, wa, wb, acc);
-            out[channel] = nn_requant_s8(acc.a, op->multipliers[channel], op->shifts[channel],
-                                         op->out_offset, op->act_min, op->act_max);
+            out[channel] =
+                nn_requant_s8(acc.a, op->multipliers[channel], op->shifts[channel],
+                              op->out_offset, op->act_min, op->act_max);
             out[other] = nn_requant_s8(acc.b, op->multipliers[other], op->shifts[other],
                                        op->out_offset, op->act_min, op->act_max);
         }

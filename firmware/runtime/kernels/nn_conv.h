@@ -20,7 +20,8 @@ struct nn_conv {
 /* in [batches][in_h][in_w][in_ch], out [batches][out_h][out_w][out_ch]. They may
  * overlap only where out starts so far below in that it never overtakes the reading: the
  * distance is computed by plan/kernels/lag.py.
- * Padding counts as the input's zero point. Rounds twice (multiply, shift), as nn_requant.h. */
+ * Padding counts as the input's zero point. Rounds twice (multiply, shift), as
+ * nn_requant.h. */
 void nn_conv_s8(const struct nn_conv *op, const int8_t *in, int8_t *out);
 
 #endif

@@ -17,7 +17,8 @@ struct patch {
     int32_t filter_column;
 };
 
-static struct patch see(const struct nn_depthwise *op, const int8_t *image, int32_t y, int32_t x)
+static struct patch see(const struct nn_depthwise *op, const int8_t *image, int32_t y,
+                        int32_t x)
 {
     const struct nn_window *const w = &op->window;
     const int32_t top = y * w->stride_h - w->pad_h;
@@ -46,12 +47,12 @@ static int8_t finish(const struct nn_depthwise *op, int32_t channel, int32_t acc
     if (op->bias) {
         acc += op->bias[channel];
     }
-    return nn_requant_s8(acc, op->multipliers[channel], op->shifts[channel], op->out_offset,
-                         op->act_min, op->act_max);
+    return nn_requant_s8(acc, op->multipliers[channel], op->shifts[channel],
+                         op->out_offset, op->act_min, op->act_max);
 }
 
-static void one(const struct nn_depthwise *op, const struct patch *patch, int32_t in_channel,
-                int32_t channel, int8_t *out)
+static void one(const struct nn_depthwise *op, const struct patch *patch,
+                int32_t in_channel, int32_t channel, int8_t *out)
 {
     int32_t acc = 0;
 
@@ -68,8 +69,9 @@ static void one(const struct nn_depthwise *op, const struct patch *patch, int32_
     *out = finish(op, channel, acc);
 }
 
-/* BLOCK channels at once, depth multiplier 1: their taps share the loop and its addresses.
- * Apart from its caller, whose variables would push these out of the registers. */
+/* BLOCK channels at once, depth multiplier 1: their taps share the loop and its
+ * addresses. Apart from its caller, whose variables would push these out of the
+ * registers. */
 static __attribute__((noinline)) void block(const struct nn_depthwise *op,
                                             const struct patch *patch, int32_t channel,
                                             int8_t *out)

@@ -20,8 +20,8 @@ struct nn_depthwise {
 /* in [batches][in_h][in_w][in_ch], out [batches][out_h][out_w][out_ch]. They may
  * overlap only where out starts so far below in that it never overtakes the reading: the
  * distance is computed by plan/kernels/lag.py.
- * Output channel c reads input channel c / depth_multiplier. Padding counts as the input's zero
- * point. */
+ * Output channel c reads input channel c / depth_multiplier. Padding counts as the
+ * input's zero point. */
 void nn_depthwise_s8(const struct nn_depthwise *op, const int8_t *in, int8_t *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* Inner products, the innermost loops of the dense kernels. SPDX-License-Identifier: Apache-2.0 */
+/* Inner products, the innermost loops of the dense kernels.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef NN_DOT_H
 #define NN_DOT_H
 
@@ -9,9 +10,9 @@ struct nn_dot_pair {
     int32_t b;
 };
 
-/* acc + sums of (x[i] + offset) * wa[i], and of (x[i] + offset) * wb[i], for i < n: each x is
- * loaded and offset once. They fit 32 bits in any order: the host has checked weights and bias
- * (graph/ops/common.py, require_accumulator). */
+/* acc + sums of (x[i] + offset) * wa[i], and of (x[i] + offset) * wb[i], for i < n: each
+ * x is loaded and offset once. They fit 32 bits in any order: the host has checked
+ * weights and bias (graph/ops/common.py, require_accumulator). */
 static inline struct nn_dot_pair nn_dot_pair_s8(struct nn_dot_pair acc, const int8_t *x,
                                                 int32_t offset, const int8_t *wa,
                                                 const int8_t *wb, int32_t n)

@@ -18,7 +18,8 @@ void nn_fc_s8(const struct nn_fc *op, const int8_t *in, int8_t *out)
 {
     for (int32_t batch = 0; batch < op->batches; batch++) {
         /* Weights with a zero point are rare; without one the sum is not needed. */
-        const int32_t shared = op->filter_offset ? op->filter_offset * sum(in, op->in_depth) : 0;
+        const int32_t shared =
+            op->filter_offset ? op->filter_offset * sum(in, op->in_depth) : 0;
 
         for (int32_t channel = 0; channel < op->out_depth; channel += 2) {
             /* An odd last channel runs beside itself. */
@@ -29,8 +30,9 @@ void nn_fc_s8(const struct nn_fc *op, const int8_t *in, int8_t *out)
                 nn_dot_pair_s8(start, in, 0, op->weights + channel * op->in_depth,
                                op->weights + other * op->in_depth, op->in_depth);
 
-            out[channel] = nn_requant_s8(acc.a, op->multipliers[channel], op->shifts[channel],
-                                         op->out_offset, op->act_min, op->act_max);
+            out[channel] =
+                nn_requant_s8(acc.a, op->multipliers[channel], op->shifts[channel],
+                              op->out_offset, op->act_min, op->act_max);
             out[other] = nn_requant_s8(acc.b, op->multipliers[other], op->shifts[other],
                                        op->out_offset, op->act_min, op->act_max);
         }

@@ -12,7 +12,8 @@ struct patch {
     int32_t in_column;
 };
 
-static struct patch see(const struct nn_window *w, const int8_t *image, int32_t y, int32_t x)
+static struct patch see(const struct nn_window *w, const int8_t *image, int32_t y,
+                        int32_t x)
 {
     const int32_t top = y * w->stride_h - w->pad_h;
     const int32_t left = x * w->stride_w - w->pad_w;

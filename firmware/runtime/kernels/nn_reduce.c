@@ -29,8 +29,9 @@ void nn_reduce_s8(const struct nn_reduce *op, const int8_t *in, int8_t *out)
             const int8_t *x = in + i * kept[0].stride + j * kept[1].stride;
 
             for (int32_t k = 0; k < kept[2].count; k++) {
-                *out++ = nn_requant_s8(sum(op->reduced, x) + op->in_offset, op->multiplier,
-                                       op->shift, op->out_offset, INT8_MIN, INT8_MAX);
+                *out++ =
+                    nn_requant_s8(sum(op->reduced, x) + op->in_offset, op->multiplier,
+                                  op->shift, op->out_offset, INT8_MIN, INT8_MAX);
                 x += kept[2].stride;
             }
         }

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /* High half of 2 * a * b, rounded half up; saturates at a == b == INT32_MIN.
- * gemmlowp, fixedpoint.h, SaturatingRoundingDoublingHighMul: its nudge by sign and division
- * towards zero come to this one shift. */
+ * gemmlowp, fixedpoint.h, SaturatingRoundingDoublingHighMul: its nudge by sign and
+ * division towards zero come to this one shift. */
 static inline int32_t nn_requant_high_mul(int32_t a, int32_t b)
 {
     if (a == INT32_MIN && b == INT32_MIN) {
@@ -34,15 +34,15 @@ static inline int32_t nn_requant_scale(int32_t a, int32_t multiplier)
     return (int32_t)(((int64_t)a * multiplier + (1 << 30)) >> 31);
 }
 
-/* multiplier >= 0; shift in [-31, 30], positive to the left. The left shift wraps, as TFLM's
- * does: graph/fixedpoint.py does the same. */
+/* multiplier >= 0; shift in [-31, 30], positive to the left. The left shift wraps, as
+ * TFLM's does: graph/fixedpoint.py does the same. */
 static inline int32_t nn_requant(int32_t a, int32_t multiplier, int32_t shift)
 {
     if (shift >= 0) {
         return nn_requant_scale((int32_t)((uint32_t)a << shift), multiplier);
     }
-    /* nn_requant_divide_by_pot in five instructions: less one if negative, then half up. The
-     * range of `high` leaves room for both ones. */
+    /* nn_requant_divide_by_pot in five instructions: less one if negative, then half up.
+     * The range of `high` leaves room for both ones. */
     const int32_t high = nn_requant_scale(a, multiplier);
 
     return (((high + (high >> 31)) >> (-shift - 1)) + 1) >> 1;
@@ -66,8 +66,8 @@ static inline int32_t nn_requant_clamp(int32_t a, int32_t low, int32_t high)
     return a < low ? low : (a > high ? high : a);
 }
 
-/* The end of most kernels: requantise, add the zero point (wrapping, as TFLM's does), clamp to
- * act_min..act_max within int8_t. */
+/* The end of most kernels: requantise, add the zero point (wrapping, as TFLM's does),
+ * clamp to act_min..act_max within int8_t. */
 static inline int8_t nn_requant_s8(int32_t acc, int32_t multiplier, int32_t shift,
                                    int32_t offset, int32_t act_min, int32_t act_max)
 {

@@ -37,13 +37,14 @@ static int32_t saturating_shift(int32_t a, int32_t left)
     return (int32_t)((uint32_t)a << left);
 }
 
-/* 1 / sum, by Newton's steps as gemmlowp's one_over_one_plus_x_for_x_in_0_1 takes them. */
+/* 1 / sum, by the Newton steps of gemmlowp's one_over_one_plus_x_for_x_in_0_1. */
 static struct reciprocal invert(int32_t sum)
 {
     const int32_t zeros = leading_zeros((uint32_t)sum);
     const int32_t fraction = (int32_t)(((uint32_t)sum << zeros) - 0x80000000u);
     const int32_t half_denominator = (int32_t)(((uint32_t)fraction + 0x80000000u) >> 1);
-    int32_t x = Q2_48_OVER_17 + nn_requant_high_mul(half_denominator, Q2_MINUS_32_OVER_17);
+    int32_t x =
+        Q2_48_OVER_17 + nn_requant_high_mul(half_denominator, Q2_MINUS_32_OVER_17);
 
     for (int step = 0; step < 3; step++) {
         const int32_t error = Q2_ONE - nn_requant_high_mul(half_denominator, x);
@@ -63,7 +64,8 @@ static int32_t maximum(const int8_t *row, int32_t depth)
     return max;
 }
 
-static struct reciprocal measure(const struct nn_softmax *op, const int8_t *row, int32_t max)
+static struct reciprocal measure(const struct nn_softmax *op, const int8_t *row,
+                                 int32_t max)
 {
     int32_t sum = 0;
 
@@ -76,7 +78,8 @@ static struct reciprocal measure(const struct nn_softmax *op, const int8_t *row,
 }
 
 /* The output of `bits` bits for one input, from 0 up. */
-static int32_t share(const struct nn_softmax *op, struct reciprocal r, int32_t diff, int32_t bits)
+static int32_t share(const struct nn_softmax *op, struct reciprocal r, int32_t diff,
+                     int32_t bits)
 {
     const int32_t exponent = r.shift + 31 - bits;
 

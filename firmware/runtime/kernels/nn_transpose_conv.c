@@ -4,8 +4,8 @@
 #include "nn_dot.h"
 #include "nn_requant.h"
 
-/* The taps that reach one output along one axis: tap, tap + stride, ... each from the input
- * before the last one's. */
+/* The taps that reach one output along one axis: tap, tap + stride, ... each from the
+ * input before the last one's. */
 struct reach {
     int32_t tap;
     int32_t in;
@@ -27,7 +27,8 @@ static struct reach find(int32_t at, int32_t in_size, int32_t taps, int32_t stri
     return (struct reach){ tap, in, fitting < in + 1 ? fitting : in + 1 };
 }
 
-/* Apart from its caller, whose variables would push the inner loop's out of the registers. */
+/* Apart from its caller, whose variables would push the inner loop's out of the
+ * registers. */
 static __attribute__((noinline)) struct nn_dot_pair
 sum_pair(const struct nn_transpose_conv *op, const int8_t *image, struct reach rows,
          struct reach columns, const int8_t *wa, const int8_t *wb, struct nn_dot_pair acc)
@@ -49,8 +50,8 @@ sum_pair(const struct nn_transpose_conv *op, const int8_t *image, struct reach r
     return acc;
 }
 
-static void pixel(const struct nn_transpose_conv *op, const int8_t *image, struct reach rows,
-                  struct reach columns, int8_t *out)
+static void pixel(const struct nn_transpose_conv *op, const int8_t *image,
+                  struct reach rows, struct reach columns, int8_t *out)
 {
     const struct nn_window *const w = &op->window;
     const int32_t filter_bytes = w->filter_h * w->filter_w * w->in_ch;
@@ -73,16 +74,19 @@ static void pixel(const struct nn_transpose_conv *op, const int8_t *image, struc
     }
 }
 
-void nn_transpose_conv_s8(const struct nn_transpose_conv *op, const int8_t *in, int8_t *out)
+void nn_transpose_conv_s8(const struct nn_transpose_conv *op, const int8_t *in,
+                          int8_t *out)
 {
     const struct nn_window *const w = &op->window;
 
     for (int32_t batch = 0; batch < w->batches; batch++) {
         for (int32_t y = 0; y < w->out_h; y++) {
-            const struct reach rows = find(y + w->pad_h, w->in_h, w->filter_h, w->stride_h);
+            const struct reach rows =
+                find(y + w->pad_h, w->in_h, w->filter_h, w->stride_h);
 
             for (int32_t x = 0; x < w->out_w; x++) {
-                pixel(op, in, rows, find(x + w->pad_w, w->in_w, w->filter_w, w->stride_w), out);
+                pixel(op, in, rows, find(x + w->pad_w, w->in_w, w->filter_w, w->stride_w),
+                      out);
                 out += w->out_ch;
             }
         }

@@ -16,9 +16,10 @@ struct nn_transpose_conv {
     const int32_t *bias;        /* [out_ch], or null */
 };
 
-/* in [batches][in_h][in_w][in_ch], out [batches][out_h][out_w][out_ch]; they must not overlap.
- * Input (y, x) times filter tap (u, v) adds to output (y * stride_h + u - pad_h,
+/* in [batches][in_h][in_w][in_ch], out [batches][out_h][out_w][out_ch]; they must not
+ * overlap. Input (y, x) times filter tap (u, v) adds to output (y * stride_h + u - pad_h,
  * x * stride_w + v - pad_w), where that exists. Gathers per output: no scratch. */
-void nn_transpose_conv_s8(const struct nn_transpose_conv *op, const int8_t *in, int8_t *out);
+void nn_transpose_conv_s8(const struct nn_transpose_conv *op, const int8_t *in,
+                          int8_t *out);
 
 #endif

@@ -31,8 +31,8 @@ struct nn_window_span {
 };
 
 /* One axis: tap t lies at origin + t * dilation of an input of `size`. */
-static inline struct nn_window_span nn_window_clip(int32_t origin, int32_t size, int32_t taps,
-                                                   int32_t dilation)
+static inline struct nn_window_span nn_window_clip(int32_t origin, int32_t size,
+                                                   int32_t taps, int32_t dilation)
 {
     struct nn_window_span span = { 0, taps };
 
