@@ -1,10 +1,10 @@
 /* Convolution and dense layer of signs, portable C. SPDX-License-Identifier: Apache-2.0
  *
- * The sum over n products of signs is n - 2 * popcount(a ^ b). No microcontroller here has
- * a popcount instruction. Long runs go through carry-save adders: eight words become one
- * word of weight eight, and only its bits are counted (Harley and Seal's popcount; Warren,
- * Hacker's Delight, 2nd edition, section 5-1): 9 instructions a word on a Cortex-M4,
- * where counting every word takes 16. */
+ * The sum over n products of signs is n - 2 * popcount(a ^ b). No microcontroller here
+ * has a popcount instruction. Long runs go through carry-save adders: eight words become
+ * one word of weight eight, and only its bits are counted (Harley and Seal's popcount;
+ * Warren, Hacker's Delight, 2nd edition, section 5-1): 9 instructions a word on a
+ * Cortex-M4, where counting every word takes 16. */
 #include "nn_bin_conv.h"
 
 #define BLOCK 8
@@ -18,11 +18,17 @@ static inline uint32_t add_bits(uint32_t a, uint32_t b, uint32_t c, uint32_t *su
     return (a & b) | (half & c);
 }
 
+/* The set bits of each nibble, at most 4. */
+static inline uint32_t nibble_counts(uint32_t x)
+{
+    x -= (x >> 1) & 0x55555555u;
+    return (x & 0x33333333u) + ((x >> 2) & 0x33333333u);
+}
+
 /* The set bits of each byte, at most 8. */
 static inline uint32_t byte_counts(uint32_t x)
 {
-    x -= (x >> 1) & 0x55555555u;
-    x = (x & 0x33333333u) + ((x >> 2) & 0x33333333u);
+    x = nibble_counts(x);
     return (x + (x >> 4)) & 0x0f0f0f0fu;
 }
 
@@ -33,15 +39,11 @@ static inline uint32_t byte_sum(uint32_t x)
     return (x + (x >> 16)) & 0xffffu;
 }
 
-/* The set bits of (a ^ b) & mask over n words; a null mask is all ones. Inlined twice,
- * once for a null mask, so that the common case has no test in its loops. */
-static inline __attribute__((always_inline)) uint32_t differences(const uint32_t *a,
-                                                                  const uint32_t *b,
-                                                                  const uint32_t *mask,
-                                                                  int32_t n)
+/* The set bits of a ^ b over n words. */
+static inline uint32_t differences(const uint32_t *a, const uint32_t *b, int32_t n)
 {
-#define WORD(i) ((a[i] ^ b[i]) & (mask ? mask[i] : 0xffffffffu))
     uint32_t total = 0;
+    uint32_t bytes = 0;
 
     /* Less than two blocks would not pay for counting ones, twos and fours at the end. */
     if (n >= 2 * BLOCK) {
@@ -56,49 +58,51 @@ static inline __attribute__((always_inline)) uint32_t differences(const uint32_t
 
             n -= blocks * BLOCK;
             do {
-                uint32_t low = add_bits(ones, WORD(0), WORD(1), &ones);
-                uint32_t high = add_bits(ones, WORD(2), WORD(3), &ones);
+                uint32_t low = add_bits(ones, a[0] ^ b[0], a[1] ^ b[1], &ones);
+                uint32_t high = add_bits(ones, a[2] ^ b[2], a[3] ^ b[3], &ones);
                 const uint32_t first = add_bits(twos, low, high, &twos);
 
-                low = add_bits(ones, WORD(4), WORD(5), &ones);
-                high = add_bits(ones, WORD(6), WORD(7), &ones);
+                low = add_bits(ones, a[4] ^ b[4], a[5] ^ b[5], &ones);
+                high = add_bits(ones, a[6] ^ b[6], a[7] ^ b[7], &ones);
                 low = add_bits(twos, low, high, &twos);
                 eights += byte_counts(add_bits(fours, first, low, &fours));
                 a += BLOCK;
                 b += BLOCK;
-                if (mask) {
-                    mask += BLOCK;
-                }
             } while (--blocks > 0);
             total += 8 * byte_sum(eights);
         } while (n >= BLOCK);
-        /* Each byte is at most 8 + 16 + 32. */
-        total += byte_sum(byte_counts(ones) + 2 * byte_counts(twos) +
-                          4 * byte_counts(fours));
+        bytes = byte_counts(ones) + 2 * byte_counts(twos) + 4 * byte_counts(fours);
     }
-    if (n > 0) {
-        uint32_t bytes = 0;
+    /* Three words at a time, then one. Bytes reach 8 + 16 + 32 and 15 * 8 at most. */
+    for (; n >= 3; n -= 3) {
+        uint32_t ones;
+        const uint32_t twos = add_bits(a[0] ^ b[0], a[1] ^ b[1], a[2] ^ b[2], &ones);
+        const uint32_t nibbles = nibble_counts(ones) + 2 * nibble_counts(twos);
 
-        /* At most 15 words: bytes up to 120. */
-        for (int32_t i = 0; i < n; i++) {
-            bytes += byte_counts(WORD(i));
-        }
-        total += byte_sum(bytes);
+        bytes += (nibbles & 0x0f0f0f0fu) + ((nibbles >> 4) & 0x0f0f0f0fu);
+        a += 3;
+        b += 3;
     }
-    return total;
-#undef WORD
+    for (; n > 0; n--) {
+        bytes += byte_counts(*a++ ^ *b++);
+    }
+    return total + byte_sum(bytes);
 }
 
-static inline int is_inside(const struct nn_bin_conv *op, int32_t y, int32_t x)
-{
-    return y >= 0 && y < op->in_h && x >= 0 && x < op->in_w;
-}
+/* Words of the patch that lie in the image, in a line. */
+struct run {
+    int32_t first;
+    int32_t words;
+};
 
-/* Copies the words of the window at (y, x); returns how many taps lie in the image. */
-static int32_t gather(const struct nn_bin_conv *op, const uint32_t *in, int32_t y,
-                      int32_t x, uint32_t *patch)
+/* Copies the words of the window at (y, x). Taps outside the image are copied from
+ * pad_words or left out. Lists the runs of words that were copied, at most one a kernel
+ * row; returns the end of the list. */
+static struct run *gather(const struct nn_bin_conv *op, const uint32_t *in, int32_t y,
+                          int32_t x, uint32_t *patch, struct run *runs)
 {
-    int32_t inside = 0;
+    struct run *next = runs;
+    int32_t at = 0;
 
     for (int32_t ky = 0; ky < op->kernel_h; ky++) {
         const int32_t in_y = y + ky * op->dilation_h;
@@ -107,59 +111,48 @@ static int32_t gather(const struct nn_bin_conv *op, const uint32_t *in, int32_t 
             const int32_t in_x = x + kx * op->dilation_w;
             const uint32_t *tap = op->pad_words;
 
-            if (is_inside(op, in_y, in_x)) {
+            if (in_y >= 0 && in_y < op->in_h && in_x >= 0 && in_x < op->in_w) {
                 tap = in + (in_y * op->in_w + in_x) * op->in_words;
-                inside++;
             }
-            for (int32_t i = 0; i < op->in_words; i++) {
-                *patch++ = tap ? tap[i] : 0;
+            if (tap) {
+                if (next == runs || next[-1].first + next[-1].words != at) {
+                    next->first = at;
+                    next->words = 0;
+                    next++;
+                }
+                for (int32_t i = 0; i < op->in_words; i++) {
+                    patch[at + i] = tap[i];
+                }
+                next[-1].words += op->in_words;
             }
+            at += op->in_words;
         }
     }
-    return inside;
-}
-
-/* All ones for the taps inside the image, zero for the others. */
-static void make_mask(const struct nn_bin_conv *op, int32_t y, int32_t x, uint32_t *mask)
-{
-    for (int32_t ky = 0; ky < op->kernel_h; ky++) {
-        for (int32_t kx = 0; kx < op->kernel_w; kx++) {
-            const int32_t in_y = y + ky * op->dilation_h;
-            const int32_t in_x = x + kx * op->dilation_w;
-            const uint32_t bits = is_inside(op, in_y, in_x) ? 0xffffffffu : 0;
-
-            for (int32_t i = 0; i < op->in_words; i++) {
-                *mask++ = bits;
-            }
-        }
-    }
+    return next;
 }
 
 static void one_pixel(const struct nn_bin_conv *op, const uint32_t *in, int32_t y,
                       int32_t x, int32_t *acc)
 {
-    const int32_t taps = op->kernel_h * op->kernel_w;
-    const int32_t n = taps * op->in_words;
+    const int32_t words = op->kernel_h * op->kernel_w * op->in_words;
+    struct run *runs = (struct run *)(acc + op->out->channels);
+    uint32_t *patch = (uint32_t *)(runs + op->kernel_h);
+    const struct run *end = gather(op, in, y, x, patch, runs);
     const uint32_t *weights = op->weights;
-    uint32_t *patch = (uint32_t *)(acc + op->out->channels);
-    const int32_t inside = gather(op, in, y, x, patch);
+    int32_t signs = 0;
 
-    if (inside == taps || op->pad_words) {
-        const int32_t all = taps * op->in_bits;
+    for (const struct run *run = runs; run < end; run++) {
+        signs += run->words / op->in_words * op->in_bits;
+    }
+    for (int32_t c = 0; c < op->out->channels; c++) {
+        uint32_t differing = 0;
 
-        for (int32_t c = 0; c < op->out->channels; c++) {
-            acc[c] = all - 2 * (int32_t)differences(patch, weights, 0, n);
-            weights += n;
+        for (const struct run *run = runs; run < end; run++) {
+            differing +=
+                differences(patch + run->first, weights + run->first, run->words);
         }
-    } else {
-        const int32_t all = inside * op->in_bits;
-        uint32_t *mask = patch + n;
-
-        make_mask(op, y, x, mask);
-        for (int32_t c = 0; c < op->out->channels; c++) {
-            acc[c] = all - 2 * (int32_t)differences(patch, weights, mask, n);
-            weights += n;
-        }
+        acc[c] = signs - 2 * (int32_t)differing;
+        weights += words;
     }
 }
 

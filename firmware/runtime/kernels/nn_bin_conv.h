@@ -32,8 +32,7 @@ struct nn_bin_conv {
 };
 
 /* in [batches][in_h][in_w][in_words], out [batches][out_h][out_w][out_bytes]; no overlap.
- * scratch: int32_t[channels], then uint32_t[kernel_h * kernel_w * in_words], then, if
- * pad_words is null and the window leaves the image, as many words again.
+ * scratch: int32_t[channels + 2 * kernel_h + kernel_h * kernel_w * in_words].
  * The bits past in_bits are clear in every pixel and weight. */
 void nn_bin_conv(const struct nn_bin_conv *op, const uint32_t *in, int32_t *scratch,
                  void *out);

@@ -1,7 +1,8 @@
 /* Convolution and dense layer, int8 x signs. SPDX-License-Identifier: Apache-2.0
  *
- * Four inputs have sixteen signed sums. They are made once a pixel; every output channel
- * looks its own up by four bits of its weights: a load and an add for four products.
+ * Four inputs have sixteen signed sums. They are made once; every output channel looks
+ * its own up by four bits of its weights. Two pixels share a table entry, 16 bits each: a
+ * load and an add for eight products. A last pixel without partner is paired with itself.
  * Source: Wei et al., T-MAC: CPU Renaissance via Table Lookup (2024), section 3. */
 #include "nn_bin_weight_conv.h"
 
@@ -31,30 +32,38 @@ static int8_t *gather(const struct nn_bin_weight_conv *op, const int8_t *in, int
     return patch;
 }
 
-/* sums[m] of four inputs: input j is subtracted where bit j of m is set. |sum| <= 512. */
-static void make_sums(const int8_t *in, int16_t *sums)
+/* sums[m] of four inputs of two pixels: input j is subtracted where bit j of m is set.
+ * The first pixel's sum plus 512, in [0, 1024], is the low half, the second's the high
+ * half: arithmetic on both at once, as long as no low half leaves 16 bits. */
+static void make_sums(const int8_t *first, const int8_t *second, uint32_t *sums)
 {
-    const int32_t base = in[0] + in[1] + in[2] + in[3];
+    uint32_t both[4];
+    uint32_t base = 512;
 
+    for (int32_t j = 0; j < 4; j++) {
+        both[j] = ((uint32_t)(int32_t)second[j] << 16) + (uint32_t)(int32_t)first[j];
+        base += both[j];
+        both[j] *= 2;
+    }
     for (int32_t high = 0; high < 4; high++) {
-        int32_t sum = base;
+        uint32_t sum = base;
 
         if (high & 1) {
-            sum -= 2 * in[2];
+            sum -= both[2];
         }
         if (high & 2) {
-            sum -= 2 * in[3];
+            sum -= both[3];
         }
-        sums[0] = (int16_t)sum;
-        sums[1] = (int16_t)(sum - 2 * in[0]);
-        sums[2] = (int16_t)(sum - 2 * in[1]);
-        sums[3] = (int16_t)(sum - 2 * in[0] - 2 * in[1]);
+        sums[0] = sum;
+        sums[1] = sum - both[0];
+        sums[2] = sum - both[1];
+        sums[3] = sum - both[0] - both[1];
         sums += 4;
     }
 }
 
-/* The table's eight groups lie 16 entries apart; constant offsets after inlining. */
-static inline int32_t look_up(const int16_t *table, uint32_t word)
+/* The sums of 32 products of two pixels: low half plus 8 * 512, at most 8192. */
+static inline uint32_t look_up(const uint32_t *table, uint32_t word)
 {
     return table[word & 15u] + table[16 + ((word >> 4) & 15u)] +
            table[32 + ((word >> 8) & 15u)] + table[48 + ((word >> 12) & 15u)] +
@@ -62,39 +71,61 @@ static inline int32_t look_up(const int16_t *table, uint32_t word)
            table[96 + ((word >> 24) & 15u)] + table[112 + (word >> 28)];
 }
 
+/* One pair of patches, filled up with zeros to whole words: acc [2][channels]. */
+static void two_pixels(const struct nn_bin_weight_conv *op, const int8_t *first,
+                       const int8_t *second, uint32_t *table, int32_t *acc)
+{
+    const int32_t channels = op->out->channels;
+    const uint32_t *weights = op->weights;
+
+    for (int32_t c = 0; c < channels; c++) {
+        acc[c] = -8 * 512 * op->words;
+        acc[channels + c] = 0;
+    }
+    for (int32_t word = 0; word < op->words; word++) {
+        for (int32_t group = 0; group < 8; group++) {
+            make_sums(first, second, table + 16 * group);
+            first += 4;
+            second += 4;
+        }
+        for (int32_t c = 0; c < channels; c++) {
+            const uint32_t sums = look_up(table, *weights++);
+
+            acc[c] += (int32_t)(sums & 0xffffu);
+            acc[channels + c] += (int32_t)sums >> 16;
+        }
+    }
+}
+
 void nn_bin_weight_conv(const struct nn_bin_weight_conv *op, const int8_t *in,
                         int32_t *scratch, void *out)
 {
-    const int32_t channels = op->out->channels;
+    const int32_t pixels = op->out_h * op->out_w;
     int32_t *acc = scratch;
-    int16_t *table = (int16_t *)(acc + channels);
-    int8_t *patch = (int8_t *)(table + NN_BIN_WEIGHT_CONV_TABLE);
+    uint32_t *table = (uint32_t *)(acc + 2 * op->out->channels);
+    int8_t *patches = (int8_t *)(table + NN_BIN_WEIGHT_CONV_TABLE);
     uint8_t *next = out;
 
     for (int32_t batch = 0; batch < op->batches; batch++) {
-        for (int32_t pixel = 0; pixel < op->out_h * op->out_w; pixel++) {
-            const int32_t y = pixel / op->out_w * op->stride_h - op->pad_top;
-            const int32_t x = pixel % op->out_w * op->stride_w - op->pad_left;
-            const uint32_t *weights = op->weights;
-            int8_t *end = gather(op, in, y, x, patch);
+        for (int32_t pixel = 0; pixel < pixels; pixel += 2) {
+            const int32_t count = pixels - pixel < 2 ? 1 : 2;
+            int8_t *end = patches;
 
-            for (int32_t c = 0; c < channels; c++) {
-                acc[c] = 0;
-            }
-            for (const int8_t *values = patch; values < end; values += 32) {
-                /* The last word's missing inputs are zeros. */
-                while (end - values < 32) {
+            for (int32_t i = 0; i < count; i++) {
+                const int32_t y = (pixel + i) / op->out_w * op->stride_h - op->pad_top;
+                const int32_t x = (pixel + i) % op->out_w * op->stride_w - op->pad_left;
+                const int8_t *full = patches + (i + 1) * 32 * op->words;
+
+                end = gather(op, in, y, x, end);
+                while (end < full) {
                     *end++ = 0;
                 }
-                for (int32_t group = 0; group < 8; group++) {
-                    make_sums(values + 4 * group, table + 16 * group);
-                }
-                for (int32_t c = 0; c < channels; c++) {
-                    acc[c] += look_up(table, *weights++);
-                }
             }
-            op->finish(op->out, acc, next);
-            next += op->out_bytes;
+            two_pixels(op, patches, end - 32 * op->words, table, acc);
+            for (int32_t i = 0; i < count; i++) {
+                op->finish(op->out, acc + i * op->out->channels, next);
+                next += op->out_bytes;
+            }
         }
         in += op->in_h * op->in_w * op->in_depth;
     }

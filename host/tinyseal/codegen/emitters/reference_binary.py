@@ -48,6 +48,7 @@ def emit_weight_conv(e: Emission) -> None:
         **_window(p.window, "kernel"),
         in_depth=p.in_depth,
         pad=p.pad,
+        words=len(p.weights),
         weights=e.array("weights", _words(p.weights)),
         **_output(e, p.output),
     )

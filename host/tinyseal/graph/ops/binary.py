@@ -162,11 +162,6 @@ class BinaryConv(Params):
     out_shape: tuple[int, ...]
 
     @property
-    def masks_padding(self) -> bool:
-        """Whether taps outside the image must be left out of the sum."""
-        return self.pad_value == 0 and self.window.leaves_image
-
-    @property
     def pad_words(self) -> Array:
         """One tap outside the image."""
         return pack(np.full(self.in_bits, self.pad_value < 0))

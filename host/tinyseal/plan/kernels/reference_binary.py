@@ -15,33 +15,37 @@ from tinyseal.graph.ops.binary import (
 )
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 
-WEIGHT_CONV_TABLE_BYTES: Final = 2 * 128  # NN_BIN_WEIGHT_CONV_TABLE
+WEIGHT_CONV_TABLE: Final = 128  # NN_BIN_WEIGHT_CONV_TABLE, words
 
 
 def _conv_scratch(params: BinaryConv, board: Board) -> int:
-    patch = 4 * params.window.taps * params.in_words
-    return 4 * params.output.channels + patch * (2 if params.masks_padding else 1)
+    runs = 2 * params.window.kernel_h
+    patch = params.window.taps * params.in_words
+    return 4 * (params.output.channels + runs + patch)
 
 
 def _weight_conv_scratch(params: BinaryWeightConv, board: Board) -> int:
     words = len(params.weights)
-    return 4 * params.output.channels + WEIGHT_CONV_TABLE_BYTES + 32 * words
+    return 4 * (2 * params.output.channels + WEIGHT_CONV_TABLE + 16 * words)
+
+
+# Fitted to counts on a Cortex-M4 (tinyseal bench, the digits models).
 
 
 def _conv_instructions(params: BinaryConv, board: Board) -> float:
     words = params.window.taps * params.in_words
-    per_channel = 14.0 * words + 30.0
-    per_pixel = 20.0 * params.window.taps + 5.0 * words
+    per_pixel = 20.0 * params.window.taps + 6.0 * words
+    per_channel = 70.0 + 12.0 * words
     return params.window.pixels * (
         per_pixel + params.output.channels * per_channel + _output(params.output)
     )
 
 
 def _weight_conv_instructions(params: BinaryWeightConv, board: Board) -> float:
-    words = len(params.weights)
-    per_word = 330.0 + 33.0 * params.output.channels
-    per_pixel = 20.0 * params.window.taps + 5.0 * params.depth
-    return params.window.pixels * (per_pixel + words * per_word + _output(params.output))
+    w, words = params.window, len(params.weights)
+    pairs = w.batches * -(-w.out_h * w.out_w // 2)
+    per_pixel = 20.0 * w.taps + 8.0 * params.depth + _output(params.output)
+    return w.pixels * per_pixel + pairs * words * (520.0 + 45.0 * params.output.channels)
 
 
 def _output(output: BinaryOutput) -> float:
