@@ -110,3 +110,26 @@ def test_c_softmax_of_many_equal_classes_is_the_reference(depth, tmp_path):
     noise = np.random.default_rng(6).integers(-9, 10, (2, depth)).astype(np.int8)
     for value in (np.zeros((2, depth), np.int8), noise):
         np.testing.assert_array_equal(capsule.invoke([value])[0], reference.invoke([value])[0])
+
+
+def test_every_shift_rounds_as_tflm(tmp_path):
+    # Without weights, a channel's sum is its bias: any sum meets any multiplier and shift.
+    rng = np.random.default_rng(7)
+    edges = [0, 1, -1, 2, -2, 2**30, -(2**30), 2**31 - 1, -(2**31) + 1, 2**31 - 2, 3 << 20]
+    powers = np.arange(-33, 30)
+    sums = np.concatenate([edges, 1 << np.arange(31), -(1 << np.arange(31)), noise(rng, 120)])
+    scales = np.repeat(2.0**powers, len(sums))
+    scales[1::2] *= rng.uniform(1, 2, len(scales[1::2]))
+    b = ModelBuilder()
+    x = b.input("x", (1, 1, 1, 1), scale=1.0)
+    w = b.const("w", np.zeros((len(scales), 1, 1, 1), np.int8), scale=np.float32(scales))
+    bias = b.const("bias", np.tile(sums, len(powers)).astype(np.int32), scale=np.float32(scales))
+    y = b.tensor("y", (1, 1, 1, len(scales)), scale=1.0, zp=-3)
+    b.op("CONV_2D", [x, w, bias], [y], padding="SAME", stride_h=1, stride_w=1)
+    b.output(y)
+    assert_matches_tflm(b.build(), rng, 1, tmp_path)
+
+
+def noise(rng, count):
+    """Integers of every magnitude below 2**31, both signs."""
+    return (rng.choice([-1, 1], count) * 2 ** rng.uniform(0, 31, count)).astype(np.int64)
