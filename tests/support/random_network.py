@@ -610,6 +610,32 @@ class Maker:
         out = self.output(x.shape, 1 / 256, -128)
         return self.op("SOFTMAX", [x.index], [out], beta=float(self.pick([1.0, 0.5, 3.0])))
 
+    def svdf(self, x: Node) -> bool:
+        """State of its own, kept from one inference to the next."""
+        if x.dtype != "int8" or x.rank != 2:
+            return False
+        (batch, depth), rank, memory = x.shape, 1 + self.below(3), 1 + self.below(5)
+        units = 1 + self.below(5)
+        filters = units * rank
+        draw, state_scale = self.rng.integers, 0.004
+        feature = self.builder.const(
+            self._name("feature"), draw(-127, 128, (filters, depth), dtype=np.int8), scale=0.02
+        )
+        time = self.builder.const(
+            self._name("time"), draw(-8000, 8000, (filters, memory), dtype=np.int16), scale=1e-4
+        )
+        bias = self.builder.const(
+            self._name("bias"),
+            draw(-20000, 20000, units, dtype=np.int32),
+            scale=1e-4 * state_scale,
+        )
+        state = self.builder.variable(
+            self._name("state"), (batch, memory * filters), "int16", scale=state_scale, zp=0
+        )
+        out = self.output((batch, units), self.near(0.05))
+        inputs = [x.index, feature, time, bias, state]
+        return self.op("SVDF", inputs, [out], version=3, rank=rank)
+
     @staticmethod
     def _image(x: Node) -> bool:
         return x.dtype == "int8" and x.rank == 4
@@ -662,6 +688,7 @@ HEAVY: dict[str, Callable[[Maker, Node], bool]] = {
         Maker.mean,
         Maker.sum,
         Maker.softmax,
+        Maker.svdf,
     )
 }
 OPERATORS = LIGHT | HEAVY
@@ -672,7 +699,7 @@ def single_operator(rng: np.random.Generator, name: str, wild: bool = False) -> 
     """A model of one operator, on a random input; with `wild`, of scales far apart."""
     while True:
         maker = Maker(rng, wild)
-        rank = 4 if name in IMAGES else int(rng.integers(1, 6))
+        rank = 4 if name in IMAGES else 2 if name == "svdf" else int(rng.integers(1, 6))
         dtypes = ["int8", "int8", "int16", "float32"]
         x = maker.input(maker.shape(rank), str(rng.choice(dtypes)))
         if OPERATORS[name](maker, x):
