@@ -1,7 +1,9 @@
-"""Arm's CMSIS-NN for the build: fetched once, pinned and hash-checked, or a user's own checkout.
+"""C sources of others for the build: fetched once, pinned and hash-checked; never pasted.
 
-The PyPI wheel `bakenn` carries what we need of CMSIS-NN 4.0.0 and of the CMSIS core headers, with
-licence and provenance. It is unpacked, never installed: nothing of its own Python runs here.
+PyPI carries what we need: the wheel `bakenn` has CMSIS-NN 4.0.0 and the CMSIS core headers, with
+licence and provenance, and the sdist `pymonocypher` has Monocypher. They are unpacked, never
+installed: nothing of their own Python runs in a firmware build. CMSIS-NN may also be a user's own
+checkout.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -21,11 +24,45 @@ from typing import Final
 
 from tinyseal.errors import BuildError
 
+
+@dataclass(frozen=True)
+class _Package:
+    """A pinned file on PyPI, and the part of it that is unpacked."""
+
+    title: str
+    folder: str  # in the cache
+    requirement: str
+    sha256: str  # of the file
+    tree_sha256: str  # of what is unpacked, see _tree_sha256
+    root: PurePosixPath  # the folder inside that is unpacked
+    names: tuple[str, ...]  # the files directly in root to take; none: the folders in root, whole
+    way_out: str  # what to do where PyPI is out of reach
+
+
+_CMSIS_NN: Final = _Package(
+    title="CMSIS-NN",
+    folder="cmsis-nn-4.0.0",
+    requirement="bakenn==1.0.0",
+    sha256="b8251e71a8fc39252df0d308fe9a5837bd86f7a31f1596a7dd4a319196f30e56",
+    tree_sha256="b7278e7238fae8df174180c2a655f0dc91d7b8564d9a598691cee010a1fc7468",
+    root=PurePosixPath("bakenn/backend/cmsis_nn/vendor"),
+    names=(),
+    way_out="connect once, give your own checkout with cmsis_nn=PATH, or build with "
+    "kernels=reference",
+)
+# 4.0.3 or newer: earlier 4.0 leak the time of signing.
+_MONOCYPHER: Final = _Package(
+    title="Monocypher",
+    folder="monocypher-4.0.3",
+    requirement="pymonocypher==4.0.3.4",
+    sha256="5e56e3d3eb770a53e0b9f6274146663c11a11f3d0de5cd48e3be0428d1b07a4a",
+    tree_sha256="dbe5eb9d075389426b7a6097f376f5997be9b1928e46df393fb341f62e988efa",
+    root=PurePosixPath("pymonocypher-4.0.3.4"),
+    names=("monocypher.c", "monocypher.h", "LICENSE.txt"),
+    way_out="connect once",
+)
+
 VERSION: Final = "4.0.0"
-_WHEEL: Final = "bakenn==1.0.0"
-_WHEEL_SHA256: Final = "b8251e71a8fc39252df0d308fe9a5837bd86f7a31f1596a7dd4a319196f30e56"
-_VENDOR: Final = PurePosixPath("bakenn/backend/cmsis_nn/vendor")
-_TREE_SHA256: Final = "b7278e7238fae8df174180c2a655f0dc91d7b8564d9a598691cee010a1fc7468"
 # The wheel's own stand-in for memcpy and memset; we link a C library.
 _NOT_CMSIS: Final = "bakenn_cmsis_memory.c"
 
@@ -69,65 +106,94 @@ def cmsis_nn(cache: Path, checkout: Path | None = None) -> CmsisNn:
     there is no network and nothing in the cache, or when what is there is not what was pinned.
     """
     if checkout is None:
-        vendor = _fetch(cache)
+        vendor = _fetch(_CMSIS_NN, cache)
         nn, core, version = vendor / "cmsis_nn", vendor / "cmsis_core" / "Include", VERSION
     else:
         nn = _library(checkout)
-        core = _core_headers(checkout) or _fetch(cache) / "cmsis_core" / "Include"
+        core = _core_headers(checkout) or _fetch(_CMSIS_NN, cache) / "cmsis_core" / "Include"
         version = _checkout_version(nn)
     sources = sorted(s for s in (nn / "Source").rglob("*.c") if s.name != _NOT_CMSIS)
     return CmsisNn(version, (nn / "Include", core), tuple(sources))
 
 
-def _fetch(cache: Path) -> Path:
-    folder = cache / f"cmsis-nn-{VERSION}"
+@dataclass(frozen=True)
+class Monocypher:
+    """Monocypher on disk; compile with flags of its own, include as system headers."""
+
+    include_dir: Path
+    source: Path
+
+
+def monocypher(cache: Path) -> Monocypher:
+    """Monocypher in `cache`, fetched if it is not there yet; BuildError as cmsis_nn."""
+    folder = _fetch(_MONOCYPHER, cache)
+    return Monocypher(folder, folder / "monocypher.c")
+
+
+def _fetch(package: _Package, cache: Path) -> Path:
+    folder = cache / package.folder
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            wheel = _download(Path(scratch))
-            unpacked = Path(scratch) / "vendor"
-            _unpack(wheel, unpacked)
+            unpacked = Path(scratch) / "unpacked"
+            for path, content in _members(package, _download(package, Path(scratch))):
+                target = unpacked / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
             try:
                 unpacked.rename(folder)  # whole or not at all
             except OSError:
                 if not folder.exists():  # else another build was faster: judged below
                     raise
-    if _tree_sha256(folder) != _TREE_SHA256:
+    if _tree_sha256(folder) != package.tree_sha256:
         raise BuildError(
-            f"{folder}: not the CMSIS-NN {VERSION} that was unpacked there; delete the folder to "
-            "fetch it again, or give your own with cmsis_nn=PATH"
+            f"{folder}: not the {package.title} that was unpacked there; delete the folder to "
+            f"fetch it again, or {package.way_out}"
         )
     return folder
 
 
-def _download(folder: Path) -> Path:
+def _download(package: _Package, folder: Path) -> Path:
     pinned = folder / "requirements.txt"
-    pinned.write_text(f"{_WHEEL} --hash=sha256:{_WHEEL_SHA256}\n")
+    pinned.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
+    # With --no-deps --require-hashes pip takes the one file that has the hash, or none.
     result = subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-         "--no-deps", "--only-binary=:all:", "--require-hashes", "--retries=1", "--timeout=20",
+         "--no-deps", "--require-hashes", "--retries=1", "--timeout=20",
          f"--dest={folder}", f"--requirement={pinned}"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    wheels = list(folder.glob("*.whl"))
-    if result.returncode or not wheels:
+    files = [*folder.glob("*.whl"), *folder.glob("*.tar.gz")]
+    if result.returncode or not files:
         lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR:")]
         why = lines[-1].removeprefix("ERROR:").strip() if lines else f"pip: {result.returncode}"
         raise BuildError(
-            f"CMSIS-NN: cannot fetch {_WHEEL} from PyPI ({why}); connect once, give your own "
-            "checkout with cmsis_nn=PATH, or build with kernels=reference"
+            f"{package.title}: cannot fetch {package.requirement} from PyPI ({why}); "
+            f"{package.way_out}"
         )
-    return wheels[0]
+    return files[0]
 
 
-def _unpack(wheel: Path, folder: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            path = PurePosixPath(name)
-            if path.is_relative_to(_VENDOR) and path.parent != _VENDOR:
-                target = folder / path.relative_to(_VENDOR)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(archive.read(name))
+def _members(package: _Package, archive: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """The files to unpack, by their path under the package's root."""
+    for name, content in _contents(archive):
+        path = PurePosixPath(name)
+        if path.is_relative_to(package.root):
+            path = path.relative_to(package.root)
+            if str(path) in package.names if package.names else len(path.parts) > 1:
+                yield path, content
+
+
+def _contents(archive: Path) -> Iterator[tuple[str, bytes]]:
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as wheel:
+            yield from ((name, wheel.read(name)) for name in wheel.namelist())
+    else:
+        with tarfile.open(archive) as sdist:
+            for member in sdist:
+                stream = sdist.extractfile(member)
+                if stream is not None:
+                    yield member.name, stream.read()
 
 
 def _tree_sha256(folder: Path) -> str:
