@@ -7,7 +7,7 @@ import sys
 import typer
 
 from tinyseal import __version__
-from tinyseal.cli import boards, check, convert, torture
+from tinyseal.cli import boards, check, convert, torture, torture_power
 from tinyseal.cli.output import errors
 from tinyseal.errors import ToolError, UsageError
 
@@ -18,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+torture.app.command("power")(torture_power.power)
 app.add_typer(torture.app, name="torture")
 
 

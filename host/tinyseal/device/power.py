@@ -1,0 +1,78 @@
+"""Power cuts at every flash operation: the firmware's own code over the strict flash simulator."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tinyseal.board import Board
+from tinyseal.build.firmware import ROOT
+from tinyseal.build.native import compile_native
+from tinyseal.errors import BoardError
+
+SCENARIOS: Final = ("counter", "kv")
+_FOLDERS: Final = tuple(ROOT / "firmware" / name for name in ("hal", "nv", "sim"))
+
+
+@dataclass(frozen=True)
+class PowerResult:
+    """One scenario on one geometry."""
+
+    board: str
+    scenario: str
+    erase_bytes: int
+    program_bytes: int
+    count: int  # cuts made
+    failures: int
+    seconds: float
+    message: str  # what broke, if something did
+
+
+def simulator() -> Path:
+    """The campaign program, with sanitizers."""
+    sources = [p for d in _FOLDERS[1:] for p in sorted(d.glob("*.c"))]
+    return compile_native("power", sources, _FOLDERS)
+
+
+def torture_power(
+    boards: Sequence[Board],
+    count: int,
+    seed: int,
+    report: Callable[[int], None] = lambda cuts: None,
+) -> list[PowerResult]:
+    """At least `count` cuts in all, shared between every scenario on every board's geometry."""
+    jobs = [(board, scenario) for board in boards for scenario in SCENARIOS]
+    share = -(-count // len(jobs))
+    results = []
+    for board, scenario in jobs:
+        results.append(_run(board, scenario, share, seed))
+        report(sum(r.count for r in results))
+    return results
+
+
+def _run(board: Board, scenario: str, count: int, seed: int) -> PowerResult:
+    if board.flash is None:
+        raise BoardError(f"{board.name}: has no [flash]; there is no geometry to cut power on")
+    geometry = (board.flash.erase_bytes, board.flash.program_bytes)
+    started = time.monotonic()
+    done = subprocess.run(
+        [str(simulator()), scenario, *map(str, (*geometry, count, seed))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    words = done.stdout.split()
+    cuts, failures = (int(words[0]), int(words[1])) if len(words) == 2 else (0, 1)
+    return PowerResult(
+        board.name,
+        scenario,
+        *geometry,
+        cuts,
+        failures,
+        round(time.monotonic() - started, 1),
+        done.stderr.strip().replace("\n", "; ")[:400],
+    )
