@@ -31,7 +31,12 @@ from tinyseal.graph.reference import Interpreter
 AD = Path("models/ad_int8.tflite")
 KWS = Path("models/kws_int8.tflite")
 SMALL = Path("tests/corpus/chain.tflite")  # fits every board
-RUNS = [("qemu-m4", KWS), ("qemu-rv32", AD), *((b, SMALL) for b in firmware_boards())]
+RUNS = [
+    ("qemu-m0", KWS),
+    ("qemu-m4", KWS),
+    ("qemu-rv32", AD),
+    *((b, SMALL) for b in firmware_boards()),
+]
 
 # Numbers of firmware/app/status.h.
 ECOMMAND, EARGUMENT, ERANGE, ECRC, ELONG, ENOISE, EINPUT, EONCE, EDATA = range(1, 10)
@@ -298,9 +303,26 @@ def test_second_build_does_nothing():
 
 
 def test_model_that_does_not_fit_is_refused_with_numbers():
-    done = scons("-s", "board=qemu-m0", f"model={KWS}")
+    done = scons("-s", "board=qemu-m0", "model=models/vww_int8.tflite")
     assert done.returncode == 2
     assert "qemu-m0: arena needs" in done.stdout and "12288 B free" in done.stdout
+
+
+def test_console_answers_scripts():
+    request = firmware("qemu-m4", AD)
+    done = subprocess.run(
+        [sys.executable, "-c", "from tinyseal.cli import main; main()", "console",
+         "--board", "qemu-m4", "--elf", str(ROOT / request.elf)],
+        input="echo hello\nname%\nbogus\n", capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "host")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "ok hello",
+        "m-name-dut-[tinyseal qemu-m4]",
+        "m-ready",
+        "err 1 unknown command; try: help",
+    ]
 
 
 def test_silent_port_is_an_error_not_a_hang():

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from tinyseal import __version__
-from tinyseal.cli import boards, check, convert, torture, torture_power
+from tinyseal.cli import boards, check, console, convert, torture, torture_power
 from tinyseal.cli.output import errors
 from tinyseal.errors import ToolError, UsageError
 
@@ -32,6 +32,7 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
 app.command("check")(check.check)
 app.command("boards")(boards.boards)
 app.command("convert")(convert.convert)
+app.command("console")(console.console)
 
 
 def main() -> None:

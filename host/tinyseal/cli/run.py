@@ -1,10 +1,15 @@
-"""`scons run`: boots firmware on its virtual board and holds it against the reference."""
+"""`scons run`: boots firmware on its virtual board and holds it against the reference.
+
+Where the package `tflite-micro` is installed, also against TensorFlow Lite Micro itself.
+"""
 
 from __future__ import annotations
 
+import importlib
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,60 +20,98 @@ from tinyseal.cli.output import console
 from tinyseal.device.client import Client, DeviceInfo, open_port
 from tinyseal.device.qemu import QemuBoard
 from tinyseal.errors import DeviceError
-from tinyseal.graph.ir import Graph
+from tinyseal.graph.ir import DType, Graph
 from tinyseal.graph.load import load_model
+from tinyseal.graph.lowering import Array
 from tinyseal.graph.reference import Interpreter
 
 RANDOM_INPUTS: Final = 3
 SEED: Final = 1
+TFLM_ARENA_BYTES: Final = 1 << 22
+
+
+class Range(NamedTuple):
+    min: int
+    max: int
+
+
+Judge = Callable[[Sequence[Array]], list[Array]]
 
 
 def run(request: Request) -> int:
-    """Exit code 0 if every output has the reference's bytes."""
+    """Exit code 0 if every output has the bytes of every judge."""
     graph = load_model(ROOT / request.model)
-    reference = Interpreter(graph)
+    judges: dict[str, Judge] = {"the reference": Interpreter(graph).invoke}
+    tflm = _tflm(ROOT / request.model, len(graph.outputs))
+    if tflm is not None:
+        judges["TFLM"] = tflm
     started = time.monotonic()
-    with QemuBoard(request.board, ROOT / request.elf) as machine:
-        client = Client(open_port(machine.port, request.board.console.baud))
+    with (
+        QemuBoard(request.board, ROOT / request.elf) as machine,
+        Client(open_port(machine.port, request.board.console.baud)) as client,
+    ):
         machine.go()
         client.boot()
         info = client.info()
         if info.model_id != graph.model_id:
             raise DeviceError(f"{info.board}: runs model {info.model_id}, not {graph.model_id}")
         _print_identity(info, time.monotonic() - started)
-        table = Table("input", "outputs differing", "ticks", "ms", "output")
-        wrong = 0
-        for name, inputs in sample_inputs(graph):
-            outputs, ticks = client.run(info, inputs)
-            expected = reference.invoke(inputs)
-            differing = sum(
-                int(np.count_nonzero(a != b)) for a, b in zip(outputs, expected, strict=True)
-            )
-            wrong += differing
-            table.add_row(
-                name,
-                f"{differing} of {sum(o.size for o in outputs)}",
-                str(ticks),
-                f"{1000 * ticks / info.clock_hz:.2f}",
-                _shown(graph, outputs[0]),
-            )
+        return _compare(client, info, graph, judges)
+
+
+def _compare(client: Client, info: DeviceInfo, graph: Graph, judges: Mapping[str, Judge]) -> int:
+    table = Table("input", *(f"differs from {name}" for name in judges), "ms", "output 0")
+    wrong = dict.fromkeys(judges, 0)
+    for name, inputs in sample_inputs(graph):
+        outputs, ticks = client.run(info, inputs)
+        differing = []
+        for judge, invoke in judges.items():
+            pairs = zip(outputs, invoke(inputs), strict=True)
+            count = sum(int(np.count_nonzero(_bytes(a) != _bytes(b))) for a, b in pairs)
+            wrong[judge] += count
+            differing.append(f"{count} of {sum(o.nbytes for o in outputs)} B")
+        ms = 1000 * ticks / info.clock_hz
+        table.add_row(name, *differing, f"{ms:.2f}", _shown(graph, outputs[0]))
     console.print(table)
-    console.print(
-        "[green]outputs equal the reference, byte for byte[/]"
-        if wrong == 0
-        else f"[red]{wrong} output values differ from the reference[/]"
-    )
-    return 0 if wrong == 0 else 1
+    for judge, count in wrong.items():
+        console.print(
+            f"[green]outputs equal {judge}, byte for byte[/]"
+            if count == 0
+            else f"[red]{count} output bytes differ from {judge}[/]"
+        )
+    return 0 if not any(wrong.values()) else 1
 
 
-def sample_inputs(graph: Graph) -> list[tuple[str, list[npt.NDArray[Any]]]]:
+def _bytes(value: Array) -> Array:
+    return np.ascontiguousarray(value).view(np.uint8).ravel()
+
+
+def _tflm(model: Path, outputs: int) -> Judge | None:
+    """TensorFlow Lite Micro's interpreter, or None without its package, or for a model with
+    operators of ours."""
+    try:
+        runtime = importlib.import_module("tflite_micro").runtime
+        interpreter = runtime.Interpreter.from_file(str(model), arena_size=TFLM_ARENA_BYTES)
+    except (ImportError, RuntimeError):
+        return None
+
+    def invoke(inputs: Sequence[Array]) -> list[Array]:
+        for i, value in enumerate(inputs):
+            interpreter.set_input(value, i)
+        interpreter.invoke()
+        return [np.array(interpreter.get_output(i)) for i in range(outputs)]
+
+    return invoke
+
+
+def sample_inputs(graph: Graph) -> list[tuple[str, list[Array]]]:
     """A few inputs for every input tensor: the extremes, a ramp, and noise."""
     rng = np.random.default_rng(SEED)
-    kinds: list[tuple[str, list[npt.NDArray[Any]]]] = []
+    kinds: list[tuple[str, list[Array]]] = []
 
-    def fill(make: Any) -> list[npt.NDArray[Any]]:
+    def fill(make: Any) -> list[Array]:
         tensors = [graph.tensor(i) for i in graph.inputs]
-        return [make(t, np.iinfo(t.dtype.value)).astype(t.dtype.value) for t in tensors]
+        return [make(t, _range(t.dtype)).astype(t.dtype.value) for t in tensors]
 
     kinds.append(("lowest", fill(lambda t, r: np.full(t.shape, r.min))))
     kinds.append(("highest", fill(lambda t, r: np.full(t.shape, r.max))))
@@ -78,6 +121,16 @@ def sample_inputs(graph: Graph) -> list[tuple[str, list[npt.NDArray[Any]]]]:
             (f"noise {i}", fill(lambda t, r: rng.integers(r.min, r.max, t.shape, endpoint=True)))
         )
     return kinds
+
+
+def _range(dtype: DType) -> Range:
+    """What inputs of a type may hold; real ones stay where quantisation has something to do."""
+    if dtype is DType.F32:
+        return Range(-128, 127)
+    if dtype is DType.BOOL:
+        return Range(0, 1)
+    limits = np.iinfo(dtype.value)
+    return Range(int(limits.min), int(limits.max))
 
 
 def _ramp(shape: Sequence[int], low: int, high: int) -> npt.NDArray[np.int64]:
@@ -109,7 +162,7 @@ def _tensor(tensor: Any) -> str:
     return f"{tensor.dtype} {shape}, {tensor.scale:g} * (q - {tensor.zero_point})"
 
 
-def _shown(graph: Graph, output: npt.NDArray[Any]) -> str:
+def _shown(graph: Graph, output: Array) -> str:
     best = int(np.argmax(output))
     label = graph.labels[best] if graph.labels else f"#{best}"
     return f"{label}: {output.ravel()[best]}"

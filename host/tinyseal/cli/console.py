@@ -1,0 +1,75 @@
+"""`tinyseal console`: a terminal to a board, virtual or real."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import serial
+import typer
+from serial.tools.miniterm import Miniterm
+
+from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, Request
+from tinyseal.cli.boards import named_board
+from tinyseal.cli.output import errors
+from tinyseal.device.client import Client, open_port
+from tinyseal.device.qemu import QemuBoard
+
+ANSWER_SECONDS: Final = 120.0
+
+BoardOption = typer.Option(DEFAULT_BOARD, "--board", "-b", help="Board to talk to.")
+ElfOption = typer.Option(
+    None, "--elf", help="Firmware for a virtual board; default: the last build."
+)
+PortOption = typer.Option(None, "--port", help="Serial port of a real board.")
+
+
+def console(
+    board: str = BoardOption, elf: Path | None = ElfOption, port: str | None = PortOption
+) -> None:
+    """Talk to a board: commands of firmware/SPEC.md, one a line; `help` lists them.
+
+    At a terminal, Ctrl-] ends it. Without one, commands are read from standard input and the
+    answers are printed, so that scripts can use it.
+    """
+    profile = named_board(board)
+    with ExitStack() as stack:
+        machine: QemuBoard | None = None
+        if port is None:
+            built = Request(profile, DEFAULT_MODEL, AUTO).elf
+            machine = stack.enter_context(QemuBoard(profile, elf or ROOT / built))
+            port = machine.port
+        line = stack.enter_context(open_port(port, profile.console.baud))
+        if machine is not None:
+            machine.go()
+        if sys.stdin.isatty():
+            _interact(line)
+        else:
+            _pipe(Client(line), starting=machine is not None)
+
+
+def _interact(line: serial.Serial) -> None:
+    errors.print("Ctrl-] ends it; lines end with Enter, MLPerf commands with %", style="dim")
+    terminal = Miniterm(line, echo=True, eol="lf", filters=())
+    terminal.set_rx_encoding("ascii", "replace")
+    terminal.set_tx_encoding("ascii", "ignore")
+    terminal.start()
+    terminal.join()
+
+
+def _pipe(client: Client, starting: bool) -> None:
+    if starting:
+        client.boot()
+    else:
+        client.sync()
+    for text in sys.stdin:
+        command = text.strip()
+        if not command:
+            continue
+        client.raw(command.encode() + (b"" if command.endswith("%") else b"\n"))
+        answer = ""
+        while not (answer in ("ok", "m-ready") or answer.startswith(("ok ", "err "))):
+            answer = client.line(ANSWER_SECONDS)
+            print(answer)
