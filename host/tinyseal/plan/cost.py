@@ -1,10 +1,16 @@
 """Estimated instructions, cycles and code size of layers, before anything is built.
 
-Each kernel states the instructions of one call from its loops, counted for a plain load-store
-core (`Kernel.instructions`). CALIBRATION corrects that by a factor per kernel and core class,
-where `tinyseal bench` has measured one: factor = measured / stated, over the layers of the MLPerf
-Tiny models that the kernel runs. CORE_FACTORS stands in where nothing has been measured.
-Cycles are instructions times the board's `cost.cycles_per_instruction`.
+Each kernel states the instructions of one call from its loops (`Kernel.instructions`), the
+portable ones for a plain load-store core. CALIBRATION corrects that by a factor per kernel and
+core: the instructions that `tinyseal bench --kernels reference --json` counts, over those stated,
+summed over the layers of the MLPerf Tiny models that the kernel runs. To calibrate anew, run it
+for each board and model and divide the layers' `instructions` by `Kernel.instructions` of the
+plan's steps. CORE_FACTORS stands in where nothing has been measured; Cortex-M3, M7 and M33 run
+portable code as the M4 does. Cycles are instructions times the board's
+`cost.cycles_per_instruction`.
+
+Code sizes come from the `size.json` of the same builds. Both are estimates, and good enough to
+choose a kernel and to see whether a model is far from fitting; the build gives the exact figures.
 """
 
 from __future__ import annotations
@@ -16,43 +22,63 @@ from tinyseal.graph.lowering import Params
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.model import Plan
 
-# Portable C against Armv7-M's instruction count.
+# Instructions against the M4's, on average over the kernels measured.
 CORE_FACTORS: Final[dict[Core, float]] = {
-    Core.M0: 1.5,  # two-address Thumb, eight low registers, no multiply-accumulate
+    Core.M0: 2.0,  # two-address Thumb, eight low registers, no multiply-accumulate
     Core.M3: 1.0,
     Core.M4: 1.0,
     Core.M7: 1.0,
     Core.M33: 1.0,
     Core.M55: 1.0,
     Core.RV32IMC: 1.2,  # no indexed addressing, no multiply-accumulate
-    Core.LX106: 1.5,  # no indexed addressing, 16-bit multiplier feeds a library call
+    Core.LX106: 1.5,  # not measured: as RV32IMC, with a narrower instruction set
     Core.HOST: 1.0,
 }
+# Cores whose instruction set makes portable code that of another.
+ALIKE: Final[dict[Core, Core]] = {Core.M3: Core.M4, Core.M7: Core.M4, Core.M33: Core.M4}
 
-# (kernel's C function, core): measured / stated.
-CALIBRATION: Final[dict[tuple[str, Core], float]] = {}
-
-# Code flash of one kernel, its helpers included, where the size report has not told better.
-CODE_BYTES: Final[dict[KernelSet, int]] = {
-    KernelSet.REFERENCE: 500,
-    KernelSet.CMSIS_NN: 1800,
-    KernelSet.TUNED: 1500,
+M0, M4, M55, RV32 = Core.M0, Core.M4, Core.M55, Core.RV32IMC
+CALIBRATION: Final[dict[str, dict[Core, float]]] = {
+    "nn_add_s8": {M4: 0.98, M55: 0.94, RV32: 1.20},
+    "nn_conv_s8": {M0: 2.27, M4: 1.11, M55: 0.85, RV32: 1.34},
+    "nn_depthwise_s8": {M0: 2.08, M4: 1.19, M55: 1.07, RV32: 1.17},
+    "nn_fc_s8": {M0: 1.58, M4: 0.78, M55: 0.74, RV32: 0.93},
+    "nn_pool_average_s8": {M0: 1.99, M4: 1.47, M55: 1.15, RV32: 1.15},
+    "nn_softmax_s8": {M0: 0.99, M4: 0.56, M55: 0.55, RV32: 0.55},
 }
-LAYER_BYTES: Final = 120  # one generated layer: its function and parameter struct
-RUNTIME_BYTES: Final = 7000  # start-up, hal, application, protocol, C library
+
+# Code flash of a kernel with its helpers, on the M4; the set's average where not measured.
+CODE_BYTES: Final[dict[str, int]] = {
+    "memcpy": 0,  # the C library's is there anyway
+    "nn_conv_s8": 1520,
+    "nn_depthwise_s8": 1220,
+    "nn_fc_s8": 620,
+    "nn_pool_average_s8": 512,
+    "nn_softmax_s8": 520,
+}
+SET_CODE_BYTES: Final[dict[KernelSet, int]] = {
+    KernelSet.REFERENCE: 900,
+    KernelSet.CMSIS_NN: 1300,
+    KernelSet.TUNED: 1300,
+}
+LAYER_BYTES: Final = 110  # one generated layer: its function and parameter struct
+# Start-up, hal, application, protocols, C library, without model and kernels.
+RUNTIME_BYTES: Final[dict[Core, int]] = {M0: 14_100, RV32: 17_200, Core.LX106: 13_100}
+ARM_RUNTIME_BYTES: Final = 10_500
 
 
 def estimate(kernel: Kernel, params: Params, board: Board) -> float:
     """Instructions of one call of `kernel`."""
-    factor = CALIBRATION.get((kernel.function, board.core), CORE_FACTORS[board.core])
-    return kernel.instructions(params, board) * factor
+    measured = CALIBRATION.get(kernel.function, {})
+    core = ALIKE.get(board.core, board.core)
+    return kernel.instructions(params, board) * measured.get(core, CORE_FACTORS[board.core])
 
 
 def code_bytes(plan: Plan) -> int:
     """Estimated code flash of the whole firmware: each kernel once, each layer's call, the rest."""
     kernels = {step.kernel.function: step.kernel.set for step in plan.steps}
     return (
-        RUNTIME_BYTES
+        RUNTIME_BYTES.get(plan.board.core, ARM_RUNTIME_BYTES)
         + LAYER_BYTES * len(plan.steps)
-        + sum(CODE_BYTES[which] for which in kernels.values())
+        + sum(CODE_BYTES.get(name, SET_CODE_BYTES[which]) for name, which in kernels.items())
     )
