@@ -21,12 +21,12 @@ from support.boards import booted, firmware, scons
 from support.tflite_builder import ModelBuilder
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.options import firmware_boards
-from tinyseal.cli.run import sample_inputs
 from tinyseal.codegen.firmware import staging_bytes
 from tinyseal.device.client import Client, RefusedError, open_port
 from tinyseal.errors import DeviceError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
+from tinyseal.graph.samples import sample_inputs
 
 AD = Path("models/ad_int8.tflite")
 KWS = Path("models/kws_int8.tflite")

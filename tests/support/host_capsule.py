@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tinyseal.build.firmware import CMSIS_NN_FLAGS, ROOT, THIRD_PARTY
+from tinyseal.build.third_party import cmsis_nn
 from tinyseal.codegen.generate import generate_capsule
+from tinyseal.plan.kernels.cmsis_nn import FUNCTIONS
 from tinyseal.plan.model import Plan
 
 RUNTIME = Path(__file__).resolve().parents[2] / "firmware" / "runtime"
@@ -84,16 +87,41 @@ def _kernels(optimise: str) -> tuple[str, ...]:
     return objects
 
 
+@functools.cache
+def cmsis_nn_arguments() -> tuple[str, ...]:
+    """What a capsule with CMSIS-NN's kernels is compiled with: its path for plain C."""
+    library = cmsis_nn(ROOT / THIRD_PARTY)
+    folder = Path(tempfile.mkdtemp(dir=_folder().name))
+    # The name under which its headers leave out what only Arm's compilers know.
+    system = (
+        "-D__GNUC_PYTHON__",
+        "-D__RESTRICT=__restrict__",
+        *(f"-isystem{path}" for path in library.include_dirs),
+    )
+    objects = []
+    for source in library.sources_of(FUNCTIONS):
+        objects.append(str(folder / f"{source.stem}.o"))
+        flags = ("-fPIC", "-O1", *CMSIS_NN_FLAGS, *system)
+        subprocess.run(["gcc", *flags, "-c", str(source), "-o", objects[-1]], check=True)
+    for source in sorted((RUNTIME / "cmsis_nn").glob("*.c")):
+        objects.append(str(folder / f"{source.stem}.o"))
+        _gcc("-O1", *system, "-c", str(source), "-o", objects[-1])
+    return (*objects, *system)
+
+
 class HostCapsule:
     """The capsule of `plan`, built in `folder` and loaded into this process."""
 
-    def __init__(self, plan: Plan, folder: Path, optimise: str = "-O1") -> None:
+    def __init__(
+        self, plan: Plan, folder: Path, optimise: str = "-O1", extra: Sequence[str] = ()
+    ) -> None:
         self._plan = plan
         # A name of its own: the loader gives the old library for a path it knows.
         build = Path(tempfile.mkdtemp(dir=folder))
         source, library = build / "capsule.c", build / "capsule.so"
         source.write_text(generate_capsule(plan))
-        _gcc(optimise, "-shared", str(source), *_kernels(optimise), "-lm", "-o", str(library))
+        kernels = _kernels(optimise)
+        _gcc(optimise, "-shared", str(source), *kernels, *extra, "-lm", "-o", str(library))
         self._capsule = _Capsule.in_dll(ctypes.CDLL(str(library)), "capsule_table")
         self._memory = _Memory()
         self._arenas: list[npt.NDArray[np.uint8]] = []

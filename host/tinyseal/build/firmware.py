@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tinyseal.board import Board, Core
+from tinyseal.build.third_party import CmsisNn, cmsis_nn
 from tinyseal.codegen.firmware import (
     firmware_of,
     generate_board_config,
@@ -22,6 +23,7 @@ from tinyseal.codegen.generate import generate_capsule
 from tinyseal.errors import BuildError
 from tinyseal.graph.load import load_model
 from tinyseal.plan.kernels import KernelSet
+from tinyseal.plan.kernels.cmsis_nn import FUNCTIONS as CMSIS_NN_FUNCTIONS
 from tinyseal.plan.model import Plan
 from tinyseal.plan.planner import plan
 
@@ -30,6 +32,8 @@ AUTO: Final = "auto"
 KERNEL_CHOICES: Final = (AUTO, *(s.value for s in KernelSet))
 DEFAULT_BOARD: Final = "qemu-m4"
 DEFAULT_MODEL: Final = Path("models/kws_int8.tflite")
+
+THIRD_PARTY: Final = Path("build/third_party")  # fetched sources, for all boards
 
 BOARD_FILES: Final = ("board_config.h", "link.ld")
 MODEL_FILES: Final = ("capsule.c", "model_config.h", "layers.txt")
@@ -42,6 +46,9 @@ WARNINGS: Final = (
     "-Werror",
 )
 COMPILE_FLAGS: Final = ("-std=c11", "-g", "-ffunction-sections", "-fdata-sections", "-fno-common")
+# Its requantisation relies on sums that wrap: left shifts, and right ones by 31, where the mask
+# is (1 << 31) - 1. Its warnings are its authors' business.
+CMSIS_NN_FLAGS: Final = ("-fwrapv", "-w")
 LINK_FLAGS: Final = ("-nostartfiles", "-Wl,--gc-sections", "-Wl,--fatal-warnings")
 
 
@@ -52,6 +59,12 @@ class Request:
     board: Board
     model: Path
     kernels: str = AUTO
+    cmsis_nn: Path | None = None  # a checkout to take instead of the pinned CMSIS-NN
+
+    @property
+    def takes_cmsis_nn(self) -> bool:
+        """Whether a layer may be given to CMSIS-NN."""
+        return self.board.core.is_arm and self.kernels in (AUTO, KernelSet.CMSIS_NN.value)
 
     @property
     def board_folder(self) -> Path:
@@ -89,8 +102,12 @@ class SourceGroup:
     of_model: bool = False
 
 
-def source_groups(board: Board) -> list[SourceGroup]:
-    """Everything but the capsule. Unused kernels cost nothing: the linker drops their sections."""
+def source_groups(request: Request) -> list[SourceGroup]:
+    """All sources, the capsule last. Unused kernels cost nothing: the linker drops their sections.
+
+    Raises BuildError when CMSIS-NN is wanted and cannot be had.
+    """
+    board = request.board
     hal = Path("firmware/hal")
     runtime = Path("firmware/runtime")
     folders = (hal, hal / core_folder(board.core), hal / firmware_of(board).hal)
@@ -103,17 +120,33 @@ def source_groups(board: Board) -> list[SourceGroup]:
             (hal, runtime, Path("firmware/app")),
             of_model=True,
         ),
+        *_model_groups(request),
     ]
 
 
-def capsule_group(request: Request) -> SourceGroup:
-    """The generated model."""
-    return SourceGroup(
-        (request.folder / "capsule.c",),
-        "-O2",
-        (Path("firmware/runtime"), Path("firmware/runtime/kernels")),
-        of_model=True,
-    )
+def _model_groups(request: Request) -> list[SourceGroup]:
+    """The generated model, and CMSIS-NN if a layer may call it."""
+    runtime = Path("firmware/runtime")
+    capsule = (request.folder / "capsule.c",)
+    includes = (runtime, runtime / "kernels")
+    if not request.takes_cmsis_nn:
+        return [SourceGroup(capsule, "-O2", includes, of_model=True)]
+    library = cmsis_nn(ROOT / THIRD_PARTY, request.cmsis_nn)
+    system = tuple(f"-isystem{_in_project(path)}" for path in library.include_dirs)
+    return [
+        SourceGroup(_cmsis_nn_sources(library), "-O2", (), (*system, *CMSIS_NN_FLAGS)),
+        SourceGroup(_sources(runtime / "cmsis_nn"), "-O2", (runtime,), (*system, *WARNINGS)),
+        SourceGroup(capsule, "-O2", includes, (*system, *WARNINGS), of_model=True),
+    ]
+
+
+def _cmsis_nn_sources(library: CmsisNn) -> tuple[Path, ...]:
+    return tuple(_in_project(path) for path in library.sources_of(CMSIS_NN_FUNCTIONS))
+
+
+def _in_project(path: Path) -> Path:
+    """`path` as the build names it: from the project's folder if it is in there."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.resolve()
 
 
 def core_folder(core: Core) -> str:

@@ -21,6 +21,7 @@ OPTIONS: Final = {
     "board": f"one of boards/*.toml; {DEFAULT_BOARD} if left out",
     "model": f"a model file; {DEFAULT_MODEL} if left out",
     "kernels": f"{', '.join(KERNEL_CHOICES)}: whose kernels to prefer; auto if left out",
+    "cmsis_nn": "a checkout of CMSIS-NN; the pinned release, fetched once, if left out",
 }
 
 
@@ -34,7 +35,9 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
     _one_of("board", name, firmware_boards())
     kernels = arguments.get("kernels", KERNEL_CHOICES[0])
     _one_of("kernels", kernels, KERNEL_CHOICES)
-    return Request(load_board(name), _model(arguments.get("model", str(DEFAULT_MODEL))), kernels)
+    model = _model(arguments.get("model", str(DEFAULT_MODEL)))
+    checkout = Path(arguments["cmsis_nn"]) if "cmsis_nn" in arguments else None
+    return Request(load_board(name), model, kernels, checkout)
 
 
 def help_text(targets: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from tinyseal import __version__
-from tinyseal.cli import boards, check, console, convert, torture, torture_power
+from tinyseal.cli import bench, boards, check, console, convert, torture, torture_power
 from tinyseal.cli.output import errors
 from tinyseal.errors import ToolError, UsageError
 
@@ -31,6 +31,7 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
 
 app.command("check")(check.check)
 app.command("boards")(boards.boards)
+app.command("bench")(bench.command)
 app.command("convert")(convert.convert)
 app.command("console")(console.console)
 

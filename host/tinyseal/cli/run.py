@@ -9,10 +9,9 @@ import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from rich.table import Table
 
 from tinyseal.build.firmware import ROOT, Request
@@ -20,19 +19,13 @@ from tinyseal.cli.output import console
 from tinyseal.device.client import Client, DeviceInfo, open_port
 from tinyseal.device.qemu import QemuBoard
 from tinyseal.errors import DeviceError
-from tinyseal.graph.ir import DType, Graph
+from tinyseal.graph.ir import Graph
 from tinyseal.graph.load import load_model
 from tinyseal.graph.lowering import Array
 from tinyseal.graph.reference import Interpreter
+from tinyseal.graph.samples import sample_inputs
 
-RANDOM_INPUTS: Final = 3
-SEED: Final = 1
 TFLM_ARENA_BYTES: Final = 1 << 22
-
-
-class Range(NamedTuple):
-    min: int
-    max: int
 
 
 Judge = Callable[[Sequence[Array]], list[Array]]
@@ -102,40 +95,6 @@ def _tflm(model: Path, outputs: int) -> Judge | None:
         return [np.array(interpreter.get_output(i)) for i in range(outputs)]
 
     return invoke
-
-
-def sample_inputs(graph: Graph) -> list[tuple[str, list[Array]]]:
-    """A few inputs for every input tensor: the extremes, a ramp, and noise."""
-    rng = np.random.default_rng(SEED)
-    kinds: list[tuple[str, list[Array]]] = []
-
-    def fill(make: Any) -> list[Array]:
-        tensors = [graph.tensor(i) for i in graph.inputs]
-        return [make(t, _range(t.dtype)).astype(t.dtype.value) for t in tensors]
-
-    kinds.append(("lowest", fill(lambda t, r: np.full(t.shape, r.min))))
-    kinds.append(("highest", fill(lambda t, r: np.full(t.shape, r.max))))
-    kinds.append(("ramp", fill(lambda t, r: _ramp(t.shape, r.min, r.max))))
-    for i in range(RANDOM_INPUTS):
-        kinds.append(
-            (f"noise {i}", fill(lambda t, r: rng.integers(r.min, r.max, t.shape, endpoint=True)))
-        )
-    return kinds
-
-
-def _range(dtype: DType) -> Range:
-    """What inputs of a type may hold; real ones stay where quantisation has something to do."""
-    if dtype is DType.F32:
-        return Range(-128, 127)
-    if dtype is DType.BOOL:
-        return Range(0, 1)
-    limits = np.iinfo(dtype.value)
-    return Range(int(limits.min), int(limits.max))
-
-
-def _ramp(shape: Sequence[int], low: int, high: int) -> npt.NDArray[np.int64]:
-    count = int(np.prod(shape))
-    return (low + np.arange(count) % (high - low + 1)).reshape(shape)
 
 
 def _print_identity(info: DeviceInfo, seconds: float) -> None:

@@ -36,6 +36,11 @@ TARGETS: Final = {
         "show where every byte goes, per memory, layer and kernel, against the last build",
         "tinyseal.cli.size:show",
     ),
+    "bench": Target(
+        "count instructions on the virtual board, for each kernel set or the one given",
+        "tinyseal.cli.bench:target",
+        needs_firmware=False,
+    ),
     "clean": Target("remove build/", "tinyseal.cli.targets:clean", needs_firmware=False),
 }
 

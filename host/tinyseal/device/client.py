@@ -159,12 +159,12 @@ class Client:
         return b"".join(chunks)
 
     def run(
-        self, info: DeviceInfo, inputs: Sequence[npt.NDArray[Any]]
+        self, info: DeviceInfo, inputs: Sequence[npt.NDArray[Any]], seconds: float = 120.0
     ) -> tuple[list[npt.NDArray[Any]], int]:
         """Loads inputs, infers once, reads outputs; with the ticks it took."""
         for index, value in enumerate(inputs):
             self.load(index, np.ascontiguousarray(value).tobytes())
-        ticks = self.infer()
+        ticks = self.infer(seconds=seconds)
         outputs = [
             np.frombuffer(self.read(index, t.bytes), dtype=t.dtype).reshape(t.shape)
             for index, t in enumerate(info.outputs)

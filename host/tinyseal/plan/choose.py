@@ -33,12 +33,13 @@ def choose(
 
     `wanted` None takes it from all sets; otherwise from that set, or from the reference set for
     a layer the wanted set has no kernel for. `lean` puts memory before instructions: kernels
-    that let input and output overlap come first.
+    that let input and output overlap come first, and of these the one with the least scratch.
     """
 
-    def dearness(kernel: Kernel) -> tuple[bool, float]:
+    def dearness(kernel: Kernel) -> tuple[bool, int, float]:
         spreads = lean and kernel.lag(item.params, board) is None
-        return spreads, estimate(kernel, item.params, board)
+        scratch = kernel.scratch(item.params, board) if lean else 0
+        return spreads, scratch, estimate(kernel, item.params, board)
 
     able = [
         k for k in kernels if isinstance(item.params, k.params) and k.supports(item.params, board)

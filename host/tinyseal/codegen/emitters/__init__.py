@@ -7,6 +7,7 @@ from typing import Final
 
 from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters import (
+    cmsis_nn,
     copy,
     reference_binary,
     reference_dense,
@@ -17,6 +18,7 @@ from tinyseal.codegen.emitters import (
 )
 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
+    **cmsis_nn.EMITTERS,
     **copy.EMITTERS,
     **reference_dense.EMITTERS,
     **reference_elementwise.EMITTERS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tinyseal.plan.kernels import (
+    cmsis_nn,
     copy,
     reference_binary,
     reference_dense,
@@ -16,6 +17,7 @@ from tinyseal.plan.kernels import (
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 
 KERNELS: Final[tuple[Kernel, ...]] = (
+    *cmsis_nn.KERNELS,
     *copy.KERNELS,
     *reference_dense.KERNELS,
     *reference_elementwise.KERNELS,

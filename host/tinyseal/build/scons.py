@@ -1,0 +1,28 @@
+"""Builds a firmware by the project's SConstruct, from Python."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tinyseal.build.firmware import ROOT, Request
+from tinyseal.errors import BuildError
+
+
+def build(request: Request) -> None:
+    """Brings `request.elf` up to date. BuildError gives the first line that says why it cannot."""
+    options = [
+        f"board={request.board.name}",
+        f"model={request.model}",
+        f"kernels={request.kernels}",
+    ]
+    if request.cmsis_nn is not None:
+        options.append(f"cmsis_nn={request.cmsis_nn}")
+    done = subprocess.run(
+        [sys.executable, "-m", "SCons", "-Q", "-s", *options, "firmware"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        why = next((line for line in lines if "error" in line), (lines or ["no message"])[0])
+        raise BuildError(f"scons {' '.join(options)}: {why.removeprefix('error: ')}")

@@ -1,0 +1,146 @@
+"""Measures firmware on a virtual board: exact instructions, memory, and whether it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from tinyseal.build.firmware import ROOT, Request
+from tinyseal.build.scons import build
+from tinyseal.build.size import Sizes, measure
+from tinyseal.device.client import Client, open_port
+from tinyseal.device.icount import Counts, InstructionCounter, find_marks
+from tinyseal.device.qemu import QemuBoard
+from tinyseal.errors import DeviceError
+from tinyseal.graph.load import load_model
+from tinyseal.graph.reference import Interpreter
+from tinyseal.graph.samples import sample_inputs
+from tinyseal.plan.model import Plan
+
+PLUGINS: Final = ROOT / "build" / "icount"
+# Counting makes QEMU several times slower, and models differ by a factor of a hundred.
+INFER_SECONDS: Final = 600.0
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    name: str
+    function: str  # the C kernel
+    kernels: str  # the set it is from
+    macs: int
+    instructions: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model, on one board, with one kernel set.
+
+    `instructions` are those of one inference, on the last of the sample inputs (noise): kernels
+    branch on data where they round and clamp, which moves the count by some thousandths.
+    `flash_weights` is all constant data of the layers, `flash_code` the rest of the flash used;
+    `ram_static` the RAM used besides the arena, stack included.
+    """
+
+    board: str
+    model: str
+    kernels: str
+    instructions: int
+    macs: int
+    flash_code: int
+    flash_weights: int
+    ram_arena: int
+    ram_static: int
+    bit_exact: bool
+    layers: tuple[LayerRow, ...]
+
+    @property
+    def instructions_per_mac(self) -> float | None:
+        return self.instructions / self.macs if self.macs else None
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "instructions_per_mac": self.instructions_per_mac}
+
+
+def bench(request: Request, progress: Callable[[str], None] = lambda step: None) -> Row:
+    """Builds, boots, infers and counts. BuildError, PlanError or DeviceError if it cannot."""
+    progress("plan")
+    plan = request.plan()
+    progress("build")
+    build(request)
+    progress("boot")
+    counts, bit_exact = _run(request, plan, progress)
+    sizes = _sizes(request, plan)
+    flash = {m.name for m in sizes.memories if m.kind == "flash"}
+    ram = {m.name for m in sizes.memories if m.kind == "ram"}
+    stored = sum(p.bytes for p in sizes.parts if p.memory in flash)
+    weights = sum(
+        p.bytes
+        for p in sizes.parts
+        if p.memory in flash and p.name.startswith("layer ") and p.kind != "code"
+    )
+    arena = sum(plan.arena_bytes)
+    return Row(
+        board=request.board.name,
+        model=request.model.stem,
+        kernels=request.kernels,
+        instructions=counts.total,
+        macs=plan.macs,
+        flash_code=stored - weights,
+        flash_weights=weights,
+        ram_arena=arena,
+        ram_static=sum(p.bytes for p in sizes.parts if p.memory in ram) - arena,
+        bit_exact=bit_exact,
+        layers=tuple(
+            LayerRow(
+                step.label,
+                step.kernel.function,
+                step.kernel.set.value,
+                step.lowered.params.macs,
+                instructions,
+            )
+            for step, instructions in zip(plan.steps, counts.layers, strict=True)
+        ),
+    )
+
+
+def ratios(rows: Sequence[Row], to: str) -> list[float | None]:
+    """Instructions of each row against the row of kernel set `to`; None where there is none."""
+    base = next((row.instructions for row in rows if row.kernels == to), None)
+    return [row.instructions / base if base else None for row in rows]
+
+
+def _run(request: Request, plan: Plan, progress: Callable[[str], None]) -> tuple[Counts, bool]:
+    """Counts of the last inference, and whether every output was the reference's."""
+    elf = ROOT / request.elf
+    graph = load_model(ROOT / request.model)
+    reference = Interpreter(graph)
+    samples = sample_inputs(graph)
+    exact = True
+    with (
+        InstructionCounter(find_marks(elf), PLUGINS) as counter,
+        QemuBoard(request.board, elf, extra=counter.qemu_args) as machine,
+        Client(open_port(machine.port, request.board.console.baud)) as client,
+    ):
+        machine.go()
+        client.boot()
+        info = client.info()
+        for number, (_, inputs) in enumerate(samples, 1):
+            progress(f"inference {number} of {len(samples)}")
+            outputs, _ = client.run(info, inputs, INFER_SECONDS)
+            expected = reference.invoke(inputs)
+            exact &= all(a.tobytes() == b.tobytes() for a, b in zip(outputs, expected, strict=True))
+        counts = counter.counts()
+    if len(counts) != len(samples) or len(counts[-1].layers) != len(plan.steps):
+        raise DeviceError(
+            f"{request.board.name}: counted {len(counts)} inferences of {len(samples)}; "
+            "does this QEMU support TCG plugins?"
+        )
+    return counts[-1], exact
+
+
+def _sizes(request: Request, plan: Plan) -> Sizes:
+    with (ROOT / request.elf).open("rb") as elf:
+        link_map = (ROOT / request.elf.with_suffix(".map")).read_text()
+        labels = [step.label for step in plan.steps]
+        return measure(elf, link_map, request.board.memory, labels)

@@ -1,0 +1,237 @@
+"""Instruction counts are exact, and `bench` tells what it measured."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tinyseal.board import load_board
+from tinyseal.cli.bench import bar_chart, default_sets
+from tinyseal.device.bench import LayerRow, Row, ratios
+from tinyseal.device.icount import Counts, InstructionCounter, find_marks
+from tinyseal.device.qemu import QemuBoard
+from tinyseal.errors import DeviceError
+
+PROJECT = Path(__file__).resolve().parents[1]
+PLUGINS = PROJECT / "build" / "icount"
+
+# invoke calls layer_0, a loop of known length, and layer_1, which ends in a tail call to `shared`.
+# Before it, the coprocessors are switched on, for MVE.
+ARM = """
+    .syntax unified
+    .thumb
+    .section .vectors, "a"
+    .word {stack}
+    .word reset
+    .text
+    .macro function name
+    .thumb_func
+    .type \\name, %function
+\\name:
+    .endm
+    .globl reset
+    function reset
+    ldr r0, =0xe000ed88
+    ldr r1, =0x00f00000
+    str r1, [r0]
+    dsb
+    isb
+    bl invoke
+    bl invoke
+1:  b 1b
+    .size reset, . - reset
+    function invoke
+    push {{r4, lr}}
+    bl layer_0
+    bl layer_1
+    pop {{r4, pc}}
+    .size invoke, . - invoke
+    function layer_0
+    ldr r0, =1000
+1:  subs r0, #1
+    bne 1b
+    bx lr
+    .size layer_0, . - layer_0
+    function layer_1
+    {layer_1}
+    .size layer_1, . - layer_1
+    function shared
+    nop
+    bx lr
+    .size shared, . - shared
+"""
+# Skipped or not, an instruction in an IT block counts.
+CONDITIONAL = """
+    movs r0, #10
+1:  cmp r0, #5
+    ite eq
+    addeq r1, #1
+    addne r2, #1
+    subs r0, #1
+    bne 1b
+    b shared
+"""
+# LE counts in every iteration, LETP too: 100 bytes are 7 vectors of 16.
+LOW_OVERHEAD = """
+    mov r4, lr
+    movs r0, #100
+    dls lr, r0
+1:  adds r1, #1
+    le lr, 1b
+    ldr r1, ={ram}
+    wlstp.8 lr, r0, 3f
+2:  vldrb.8 q0, [r1], #16
+    letp lr, 2b
+3:  mov lr, r4
+    b shared
+"""
+RISCV = """
+    .globl reset
+    .section .vectors, "ax"
+    .type reset, @function
+reset:
+    la sp, {stack}
+    call invoke
+    call invoke
+1:  j 1b
+    .size reset, . - reset
+    .type invoke, @function
+invoke:
+    mv s0, ra
+    jal layer_0
+    jal layer_1
+    mv ra, s0
+    ret
+    .size invoke, . - invoke
+    .type layer_0, @function
+layer_0:
+    li a0, 1000
+1:  addi a0, a0, -1
+    bnez a0, 1b
+    ret
+    .size layer_0, . - layer_0
+    .type layer_1, @function
+layer_1:
+    li a0, 7
+1:  addi a0, a0, -1
+    bnez a0, 1b
+    j shared
+    .size layer_1, . - layer_1
+    .type shared, @function
+shared:
+    nop
+    ret
+    .size shared, . - shared
+"""
+EXPECTED = {
+    "qemu-m0": (ARM, "movs r0, #1\n    b shared", Counts(4, (2002, 4))),
+    "qemu-m4": (ARM, CONDITIONAL, Counts(4, (2002, 1 + 10 * 6 + 1 + 2))),
+    "qemu-m55": (ARM, LOW_OVERHEAD, Counts(4, (2002, 3 + 200 + 2 + 14 + 2 + 2))),
+    "qemu-rv32": (RISCV, "", Counts(5, (2002, 1 + 14 + 1 + 2))),
+}
+
+
+def assemble(board, source, layer_1, folder):
+    flash, ram = (next(m for m in board.memory if m.kind == kind) for kind in ("flash", "ram"))
+    stack = hex(ram.base + 0x1000)
+    text = source.format(stack=stack, layer_1=layer_1.replace("{ram}", hex(ram.base)))
+    (folder / "loop.S").write_text(text)
+    (folder / "loop.ld").write_text(
+        f"ENTRY(reset) SECTIONS {{ . = {flash.base:#x}; .text : {{ *(.vectors) *(.text) }} }}"
+    )
+    subprocess.run(
+        [f"{board.toolchain.prefix}gcc", *board.toolchain.cflags, "-nostdlib", "-T", "loop.ld",
+         "-Wl,--nmagic", "loop.S", "-o", "loop.elf"],
+        cwd=folder, check=True,
+    )  # fmt: skip
+    return folder / "loop.elf"
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_loop_of_known_length_counts_exactly(name, tmp_path):
+    source, layer_1, expected = EXPECTED[name]
+    board = load_board(name)
+    elf = assemble(board, source, layer_1, tmp_path)
+    with (
+        InstructionCounter(find_marks(elf), PLUGINS) as counter,
+        QemuBoard(board, elf, extra=counter.qemu_args) as machine,
+    ):
+        machine.go()
+        deadline = time.monotonic() + 20
+        while len(counter.counts()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert counter.counts() == [expected, expected]
+
+
+def test_firmware_without_a_model_is_refused(tmp_path):
+    (tmp_path / "x.S").write_text("nop\n")
+    subprocess.run(["gcc", "-c", "x.S", "-o", "x.o"], cwd=tmp_path, check=True)
+    with pytest.raises(DeviceError, match="0 functions named invoke"):
+        find_marks(tmp_path / "x.o")
+    with pytest.raises(DeviceError, match="not an ELF file"):
+        find_marks(tmp_path / "x.S")
+
+
+def bench(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", "from tinyseal.cli import main; main()", "bench", *arguments],
+        cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(PROJECT / "host")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_bench_measures_every_set_and_the_counts_add_up(tmp_path):
+    chart = tmp_path / "chart.svg"
+    done = bench("--board", "qemu-m4", "--model", "models/ad_int8.tflite", "--kernels",
+                 "reference", "--kernels", "cmsis-nn", "--json", "--plot", str(chart))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    reference, cmsis_nn = json.loads(done.stdout)
+    for row in (reference, cmsis_nn):
+        assert (row["board"], row["model"]) == ("qemu-m4", "ad_int8")
+        assert row["bit_exact"] is True
+        assert row["macs"] == sum(layer["macs"] for layer in row["layers"]) == 264192
+        own = row["instructions"] - sum(layer["instructions"] for layer in row["layers"])
+        assert 0 < own < 100
+        assert row["flash_weights"] > 264192
+        assert 0 < row["flash_code"] < 27200
+        assert 768 <= row["ram_arena"] <= 1600
+        assert row["ram_static"] > 0
+    assert {layer["kernels"] for layer in cmsis_nn["layers"]} == {"cmsis-nn"}
+    assert cmsis_nn["ratio"] == 1.0 < reference["ratio"]
+    assert cmsis_nn["instructions"] < 580_000
+    assert "reference" in chart.read_text()
+
+
+def test_bench_names_the_valid_choices():
+    done = bench("--board", "qemu-m5")
+    assert done.returncode != 0
+    assert "qemu-m55" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def row(kernels, instructions):
+    layer = LayerRow("conv_2d_0", "nn_conv_s8", kernels, 100, instructions - 5)
+    return Row("qemu-m4", "kws", kernels, instructions, 100, 1, 2, 3, 4, True, (layer,))
+
+
+def test_ratios_are_to_one_set_or_absent():
+    rows = [row("reference", 600), row("cmsis-nn", 200)]
+    assert ratios(rows, "cmsis-nn") == [3.0, 1.0]
+    assert ratios(rows[:1], "cmsis-nn") == [None]
+
+
+def test_longest_bar_belongs_to_the_most_instructions():
+    widths = [
+        int(line.split('width="')[1].split('"')[0])
+        for line in bar_chart([row("reference", 600), row("cmsis-nn", 200)]).splitlines()
+        if line.startswith("<rect")
+    ]
+    assert widths == [480, 160]
+
+
+def test_cmsis_nn_is_measured_on_arm_only():
+    assert "cmsis-nn" in default_sets(load_board("qemu-m0"))
+    assert "cmsis-nn" not in default_sets(load_board("qemu-rv32"))
