@@ -76,7 +76,9 @@ class Maker:
     def near(self, scale: float) -> float:
         """A scale for an output whose values `scale` would just fit; rarely far off."""
         width = 16 if self.wild else 8 if self.chance(0.1) else 1
-        return float(np.float32(scale * 2.0 ** self.rng.uniform(-width, width)))
+        drawn = scale * 2.0 ** self.rng.uniform(-width, width)
+        # A chain of products would leave the range of scales that the importer takes.
+        return float(np.float32(min(max(drawn, 1e-8), 1e8)))
 
     # Tensors.
 
