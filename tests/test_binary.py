@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support.boards import booted, firmware
 from support.host_capsule import HostCapsule
 from tinyseal.board import load_board
+from tinyseal.cli.run import sample_inputs
 from tinyseal.errors import ModelError, ToolError
 from tinyseal.graph.bits import pack, tail_is_clear, unpack, word_count
 from tinyseal.graph.ir import (
@@ -436,6 +438,20 @@ def test_the_digits_models_keep_their_accuracy_in_reference_and_c(model, right, 
         np.testing.assert_array_equal(capsule.invoke([x])[0], y)
     guesses = np.array([int(np.argmax(y)) for y in expected])
     assert int(np.sum(guesses == labels)) == right
+
+
+# MVE, no DSP at all, no multiplier worth the name: what a compiler makes of the kernels differs.
+@pytest.mark.parametrize("board", ["qemu-m55", "qemu-m0", "qemu-xtensa"])
+@pytest.mark.parametrize("model", ["binary_weight", "binary"])
+def test_boards_give_the_reference_bytes(board, model):
+    path = Path("models") / f"digits_{model}.tflite"
+    graph = load_model(ROOT / path)
+    reference = Interpreter(graph)
+    with booted(firmware(board, path)) as client:
+        info = client.info()
+        for _, inputs in sample_inputs(graph):
+            outputs, _ = client.run(info, inputs)
+            np.testing.assert_array_equal(outputs[0], reference.invoke(inputs)[0])
 
 
 def test_a_falling_line_behind_a_pool_of_floats_keeps_its_sign():

@@ -24,7 +24,7 @@ from tinyseal.optimise import layers as net
 from tinyseal.optimise.binarise import binarise
 
 HERE = Path(__file__).resolve().parent
-BOARDS = ("qemu-m0", "qemu-m4", "qemu-m55", "qemu-rv32", "qemu-xtensa")
+BOARDS = ("qemu-m0", "qemu-m4", "qemu-m55", "qemu-rv32")
 LAYERS = Path("build/digits")
 SIZE, CHANNELS, KERNEL = 8, 128, 3
 
