@@ -130,7 +130,8 @@ EVERYWHERE = {
 }
 PATHS = {
     "qemu-m4": EVERYWHERE | {"arm_depthwise_conv_3x3_s8", "arm_depthwise_conv_s8_opt"},
-    "qemu-m55": EVERYWHERE | {"arm_depthwise_conv_s8_opt", "arm_convolve_1_x_n_s8"},
+    "qemu-m55": EVERYWHERE
+    | {"arm_depthwise_conv_s8_opt", "arm_convolve_1_x_n_s8", "nn_cmsis_fc_s8"},
 }
 
 

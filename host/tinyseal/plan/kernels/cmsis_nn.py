@@ -37,9 +37,11 @@ FUNCTIONS: Final = (
 _MAX_SIZE: Final = 2**15 - 1
 # CH_IN_BLOCK_MVE of arm_nnsupportfunctions.h.
 _MVE_BLOCK: Final = 124
-# Scratch of nn_cmsis_conv_s8: what it may take to hand over more pixels at a time.
-_CONV_SCRATCH: Final = 1792
-_CONV_COLUMNS: Final = 64
+# nn_cmsis_conv_s8 hands over several pixels at a time: on DSP the product first sums up every
+# weight anew, which 16 pixels make a seventh of the work. It takes more where it costs no memory.
+_CONV_SCRATCH: Final = 3584
+_CONV_COLUMNS: Final = 16
+_CONV_MOST_COLUMNS: Final = 64
 
 
 def gathered_depth(p: Conv2D, board: Board) -> int:
@@ -131,6 +133,11 @@ def _fc_vectors(p: FullyConnected, board: Board) -> bool:
     return _fc_per_tensor(p, board) and board.core.has_mve
 
 
+def _fc_product(p: FullyConnected, board: Board) -> bool:
+    # A multiplier and a shift for each output: too much flash to spend where all are the same.
+    return _fc(p, board) and not (_fc_vectors(p, board) and p.batches == 1)
+
+
 def _pool(p: Pool, board: Board) -> bool:
     return _on_arm(p, board) and p.batches == 1 and _sizes(p)
 
@@ -143,7 +150,7 @@ def _conv_scratch(p: Conv2D, board: Board) -> int:
 
 def _conv_more_scratch(p: Conv2D, board: Board, free: int) -> int:
     depth = gathered_depth(p, board)
-    columns = min(_CONV_COLUMNS, free // depth & ~3)
+    columns = min(_CONV_MOST_COLUMNS, free // depth & ~3)
     return min(columns, p.batches * p.out_h * p.out_w) * depth
 
 
@@ -201,9 +208,9 @@ def _product(board: Board, rows: int, outputs: int, depth: int) -> float:
     if board.core.has_mve:
         steps = -(-depth // 16)
         quads, rest = divmod(rows, 4)
-        return quads * outputs * (10.0 * steps + 42) + rest * outputs * (5.0 * steps + 32) + 60
-    each = 20.0 / 16 if board.core.has_dsp else 3.0
-    return outputs * (rows * (each * depth + 24) + 3.0 * depth + 20) + 60
+        return quads * outputs * (10.0 * steps + 59) + rest * outputs * (5.0 * steps + 36) + 60
+    each = 1.4 if board.core.has_dsp else 3.0
+    return outputs * (rows * (each * depth + 44) + 2.5 * depth + 25) + 60
 
 
 def _product_instructions(p: Conv2D | FullyConnected, board: Board) -> float:
@@ -219,7 +226,8 @@ def _strided_product_instructions(p: Conv2D, board: Board) -> float:
 def _conv_instructions(p: Conv2D, board: Board) -> float:
     depth = gathered_depth(p, board)
     pixels, columns = p.batches * p.out_h * p.out_w, _conv_scratch(p, board) // depth
-    gather = 30.0 + p.filter_h * (70 + p.filter_w * p.in_ch / 4)
+    runs = p.filter_w * p.in_ch
+    gather = 60.0 + p.filter_h * (15 + (3 * runs / 16 if board.core.has_mve else 1.5 * runs))
     full, rest = divmod(pixels, columns)
     products = full * _product(board, columns, p.out_ch, depth)
     return pixels * gather + products + (_product(board, rest, p.out_ch, depth) if rest else 0)
@@ -231,7 +239,7 @@ def _conv_1_x_n_instructions(p: Conv2D, board: Board) -> float:
 
 def _depthwise_3x3_instructions(p: DepthwiseConv2D, board: Board) -> float:
     each = 3.0 if board.core.has_dsp else 6.5
-    return _outputs(p) * (9 * each + 30)
+    return _outputs(p) * (9 * each + 45)
 
 
 def _depthwise_opt_instructions(p: DepthwiseConv2D, board: Board) -> float:
@@ -255,7 +263,7 @@ def _fc_instructions(p: FullyConnected, board: Board) -> float:
         each = 39.0 / 48
     else:
         each = 1.9 if board.core.has_dsp else 3.5
-    return p.batches * p.out_depth * (each * p.in_depth + 25)
+    return p.batches * p.out_depth * (each * p.in_depth + 45)
 
 
 def _fc_vectors_instructions(p: FullyConnected, board: Board) -> float:
@@ -265,7 +273,7 @@ def _fc_vectors_instructions(p: FullyConnected, board: Board) -> float:
 
 def _average_pool_instructions(p: Pool, board: Board) -> float:
     taps = p.filter_h * p.filter_w
-    each = 0.7 if board.core.has_mve else (6.0 if board.core.has_dsp else 14.0)
+    each = 1.1 if board.core.has_mve else (6.0 if board.core.has_dsp else 14.0)
     return _outputs(p) * (each * taps + 15)
 
 
@@ -331,7 +339,13 @@ KERNELS: Final = (
     ),
     _kernel("arm_fully_connected_s8", FullyConnected, _fc_per_tensor, _fc_instructions),
     _kernel("nn_cmsis_fc_s8", FullyConnected, _fc_vectors, _fc_vectors_instructions),
-    _kernel("arm_convolve_1x1_s8_fast", FullyConnected, _fc, _product_instructions, lag=_quads_lag),
+    _kernel(
+        "arm_convolve_1x1_s8_fast",
+        FullyConnected,
+        _fc_product,
+        _product_instructions,
+        lag=_quads_lag,
+    ),
     _kernel(
         "arm_avgpool_s8",
         AveragePool2D,
