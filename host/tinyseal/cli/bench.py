@@ -16,7 +16,7 @@ from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, Request
 from tinyseal.build.options import parse
 from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.device.bench import Row, bench, ratios
-from tinyseal.errors import ToolError
+from tinyseal.errors import BuildError, PlanError, ToolError
 from tinyseal.plan.kernels import KERNELS, KernelSet
 
 BASE: Final = KernelSet.CMSIS_NN.value  # what the ratios are to
@@ -61,7 +61,7 @@ def command(
         )
         for name in sets
     ]
-    rows = _measure(requests)
+    rows = _measure(requests, choosy=bool(kernels))
     if as_json:
         print_json(
             [{**r.to_json(), "ratio": x} for r, x in zip(rows, ratios(rows, BASE), strict=True)]
@@ -78,7 +78,8 @@ def target(request: Request) -> int:
     """`scons bench`: all sets that apply, or the one asked for."""
     sets = default_sets(request.board) if request.kernels == AUTO else [request.kernels]
     rows = _measure(
-        [Request(request.board, request.model, name, request.cmsis_nn) for name in sets]
+        [Request(request.board, request.model, name, request.cmsis_nn) for name in sets],
+        choosy=len(sets) == 1,
     )
     _show(rows, True)
     return 0 if all(row.bit_exact for row in rows) else 1
@@ -91,8 +92,11 @@ def default_sets(board: Board) -> list[str]:
     return [*(s.value for s in applies), AUTO]
 
 
-def _measure(requests: Sequence[Request]) -> list[Row]:
-    rows = []
+def _measure(requests: Sequence[Request], choosy: bool) -> list[Row]:
+    """A row a request. `choosy`: what one of them asks for must be had; otherwise a set whose
+    firmware does not fit the board is told of and left out, as long as another fits."""
+    rows: list[Row] = []
+    misfits: list[ToolError] = []
     with errors.status("") as status:
         for number, request in enumerate(requests, 1):
             where = f"{request.board.name} {request.model.stem} {request.kernels}"
@@ -101,7 +105,16 @@ def _measure(requests: Sequence[Request]) -> list[Row]:
             def tell(step: str, prefix: str = prefix) -> None:
                 status.update(prefix + step)
 
-            rows.append(bench(request, tell))
+            try:
+                rows.append(bench(request, tell))
+            except (PlanError, BuildError) as e:
+                if choosy:
+                    raise
+                misfits.append(e)
+    if not rows:
+        raise misfits[0]
+    for misfit in misfits:
+        errors.print(f"left out: {misfit}", markup=False, highlight=False, soft_wrap=True)
     return rows
 
 
