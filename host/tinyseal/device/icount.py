@@ -21,7 +21,8 @@ from tinyseal.errors import DeviceError
 
 SOURCE: Final = Path(__file__).with_name("icount.c")
 _CFLAGS: Final = ("-std=c11", "-O2", "-shared", "-fPIC", "-Wall", "-Wextra")
-_LAYER: Final = re.compile(r"layer_(\d+)(\.(isra|constprop)\.\d+)*")
+# With what GCC adds to a function it has changed the arguments of; on Xtensa a dot is a dollar.
+_LAYER: Final = re.compile(r"layer_(\d+)([.$](isra|constprop)[.$]\d+)*")
 
 
 @dataclass(frozen=True)
