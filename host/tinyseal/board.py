@@ -69,14 +69,16 @@ Milliwatts = Annotated[
 ]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A table of a file that people write: every key known, every type exact."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-_Section = TypeVar("_Section", bound=_Strict)
+_Section = TypeVar("_Section", bound=Strict)
 
 
-class Toolchain(_Strict):
+class Toolchain(Strict):
     prefix: Annotated[str, Field(description='a prefix such as "arm-none-eabi-"; "" for the host')]
     cflags: Words  # machine flags, given to compiler and linker alike
     package: Text  # Debian package, for the message when it is missing
@@ -84,7 +86,7 @@ class Toolchain(_Strict):
     library_cflags: Words | None = None
 
 
-class Memory(_Strict):
+class Memory(Strict):
     """One address range. The linker places code and constants in `flash`, the rest in `ram`.
 
     RAM is listed fastest first: that is the order in which the planner fills it, and the first
@@ -107,7 +109,7 @@ class Memory(_Strict):
         return self.base + self.bytes
 
 
-class Flash(_Strict):
+class Flash(Strict):
     """Geometry of the memory that holds the partitions."""
 
     memory: Name  # which [[memory]] of kind "flash"
@@ -120,7 +122,7 @@ Role = Literal["bootloader", "app", "capsule", "counter", "storage"]
 MAX_PER_ROLE: Final[dict[str, int]] = {"app": 2, "capsule": 2}  # two slots each; others once
 
 
-class Partition(_Strict):
+class Partition(Strict):
     """A part of the flash, in whole erase units; `app` and `capsule` come as one or two slots."""
 
     name: Name
@@ -135,11 +137,11 @@ class Partition(_Strict):
         return self.offset + self.bytes
 
 
-class Clock(_Strict):
+class Clock(Strict):
     hz: Annotated[int, Field(gt=0, description="a frequency in hertz, at least 1")]
 
 
-class Cost(_Strict):
+class Cost(Strict):
     """Turns counted instructions into estimated cycles: an average over inference code."""
 
     cycles_per_instruction: Annotated[
@@ -147,16 +149,16 @@ class Cost(_Strict):
     ]
 
 
-class Power(_Strict):
+class Power(Strict):
     active_mw: Milliwatts  # core and memories while inferring, at clock.hz
     sleep_mw: Milliwatts  # RAM kept
 
 
-class Console(_Strict):
+class Console(Strict):
     baud: Annotated[int, Field(gt=0, description="a bit rate, at least 1")]
 
 
-class Firmware(_Strict):
+class Firmware(Strict):
     """What the firmware's own sources must know."""
 
     hal: Name  # folder under firmware/hal
@@ -164,7 +166,7 @@ class Firmware(_Strict):
     stack_bytes: Size
 
 
-class Capabilities(_Strict):
+class Capabilities(Strict):
     """What the hardware offers; security claims stop where these are false."""
 
     fpu: Flag  # single precision in hardware
@@ -174,7 +176,7 @@ class Capabilities(_Strict):
     unique_id: Flag  # an id burnt in by the maker
 
 
-class Flasher(_Strict):
+class Flasher(Strict):
     """How firmware reaches a real board. `{elf}`, `{bin}`, `{hex}`, `{port}` are filled in."""
 
     binary: Text
@@ -182,7 +184,7 @@ class Flasher(_Strict):
     args: Words
 
 
-class QemuRunner(_Strict):
+class QemuRunner(Strict):
     """A virtual board: how to start it. `{elf}` stands for the firmware."""
 
     kind: Annotated[Literal["qemu"], Field(description='"qemu"')]
@@ -191,7 +193,7 @@ class QemuRunner(_Strict):
     args: Words
 
 
-class Board(_Strict):
+class Board(Strict):
     name: Name
     title: Text
     chip: Text
@@ -260,34 +262,43 @@ def board_names(boards_dir: Path = BOARDS_DIR) -> list[str]:
 def read_board(path: Path) -> Board:
     """The profile in `path`; BoardError as load_board."""
     shown = path.name if path.parent == BOARDS_DIR else str(path)
+    data = read_toml(path, shown)
+    faults = [*shape_faults(Board, data), *_sense_faults(data)]
+    if faults:
+        raise BoardError("\n".join(f"{shown}: {fault}" for fault in faults))
+    return Board.model_validate_json(as_json(data))
+
+
+def read_toml(path: Path, shown: str) -> dict[str, Any]:
+    """The tables of a file; BoardError names it as `shown`."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as e:
         raise BoardError(f"{shown}: cannot be read: {e}") from e
     except tomllib.TOMLDecodeError as e:
         raise BoardError(f"{shown}: is not TOML: {e}") from e
-    faults = [*_shape_faults(data), *_sense_faults(data)]
-    if faults:
-        raise BoardError("\n".join(f"{shown}: {fault}" for fault in faults))
-    return Board.model_validate_json(_as_json(data))
 
 
-def _as_json(value: object) -> str:
-    # JSON mode takes lists for tuples and strings for enums, and is strict in all else.
+def as_json(value: object) -> str:
+    """For pydantic, whose JSON mode takes lists for tuples and strings for enums, and is strict
+    in all else."""
     return json.dumps(value, default=str)
 
 
-def _shape_faults(data: Mapping[str, Any]) -> Iterator[str]:
-    """Unknown keys, missing keys, wrong types, numbers out of range."""
+def shape_faults(model: type[Strict], data: Mapping[str, Any]) -> Iterator[str]:
+    """Unknown keys, missing keys, wrong types, numbers out of range: what keeps `data` from
+    being a `model`, a line each."""
     try:
-        Board.model_validate_json(_as_json(data))
+        model.model_validate_json(as_json(data))
     except ValidationError as e:
         for error in e.errors(include_url=False):
-            yield _in_plain_words(error["loc"], error["type"], error["input"])
+            yield _in_plain_words(model, error["loc"], error["type"], error["input"])
 
 
-def _in_plain_words(loc: tuple[int | str, ...], kind: str, value: object) -> str:
-    expected, siblings = _expected(loc)
+def _in_plain_words(
+    root: type[Strict], loc: tuple[int | str, ...], kind: str, value: object
+) -> str:
+    expected, siblings = _expected(root, loc)
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)[1:]
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(str(loc[-1]), siblings, 1)
@@ -299,10 +310,10 @@ def _in_plain_words(loc: tuple[int | str, ...], kind: str, value: object) -> str
     return f"{key}: expected {expected}, is {shown if len(shown) <= 60 else shown[:57] + '...'}"
 
 
-def _expected(loc: Sequence[int | str]) -> tuple[str, list[str]]:
+def _expected(root: type[Strict], loc: Sequence[int | str]) -> tuple[str, list[str]]:
     """What belongs at `loc`, in words, and the keys of the table it is in."""
-    model: type[BaseModel] = Board
-    words, siblings = "a table", list(Board.model_fields)
+    model: type[BaseModel] = root
+    words, siblings = "a table", list(root.model_fields)
     for part in loc:
         if isinstance(part, int):
             continue
@@ -362,7 +373,7 @@ def _sound(model: type[_Section], entries: object) -> list[_Section]:
     sound = []
     for entry in entries if isinstance(entries, list) else []:
         with contextlib.suppress(ValidationError):  # told by _shape_faults
-            sound.append(model.model_validate_json(_as_json(entry)))
+            sound.append(model.model_validate_json(as_json(entry)))
     return sound
 
 
