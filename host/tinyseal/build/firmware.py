@@ -6,8 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +60,7 @@ class Request:
     model: Path
     kernels: str = AUTO
     cmsis_nn: Path | None = None  # a checkout to take instead of the pinned CMSIS-NN
+    words: Mapping[str, str] = field(default_factory=dict, compare=False)  # as the user gave them
 
     @property
     def takes_cmsis_nn(self) -> bool:

@@ -22,6 +22,8 @@ OPTIONS: Final = {
     "model": f"a model file; {DEFAULT_MODEL} if left out",
     "kernels": f"{', '.join(KERNEL_CHOICES)}: whose kernels to prefer; auto if left out",
     "cmsis_nn": "a checkout of CMSIS-NN; the pinned release, fetched once, if left out",
+    "port": "for hil: the serial port of a real board; a virtual one if left out",
+    "rig": "for hil: a real board by its name in hil/bench.toml",
 }
 
 
@@ -37,7 +39,7 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
     _one_of("kernels", kernels, KERNEL_CHOICES)
     model = _model(arguments.get("model", str(DEFAULT_MODEL)))
     checkout = Path(arguments["cmsis_nn"]) if "cmsis_nn" in arguments else None
-    return Request(load_board(name), model, kernels, checkout)
+    return Request(load_board(name), model, kernels, checkout, dict(arguments))
 
 
 def help_text(targets: Mapping[str, str]) -> str:

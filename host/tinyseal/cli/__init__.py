@@ -7,7 +7,7 @@ import sys
 import typer
 
 from tinyseal import __version__
-from tinyseal.cli import bench, boards, check, console, convert, torture, torture_power
+from tinyseal.cli import bench, boards, check, console, convert, hil, torture, torture_power
 from tinyseal.cli.output import errors
 from tinyseal.errors import ToolError, UsageError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 torture.app.command("power")(torture_power.power)
 app.add_typer(torture.app, name="torture")
+app.add_typer(hil.app, name="hil")
 
 
 @app.callback(invoke_without_command=True)

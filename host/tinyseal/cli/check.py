@@ -62,7 +62,7 @@ def check(
         raise typer.Exit(1)
 
     made = draft(graph, profile, wanted)
-    report |= _figures(made)
+    report |= figures(made)
     if plot:
         try:
             plot.write_text(arena_svg(made), encoding="utf-8")
@@ -75,7 +75,7 @@ def check(
     raise typer.Exit(0 if report["fits"] else 1)
 
 
-def _figures(made: Plan) -> dict[str, Any]:
+def figures(made: Plan) -> dict[str, Any]:
     """Everything measured or estimated of a plan, as the JSON has it."""
     board = made.board
     cpi = board.cost.cycles_per_instruction

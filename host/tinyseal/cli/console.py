@@ -50,6 +50,23 @@ def console(
             _pipe(Client(line), starting=machine is not None)
 
 
+def serve(request: Request) -> int:
+    """`scons pty`: a virtual board for other programs, until Ctrl-C or SIGTERM to QEMU.
+
+    The line stays open here, unread: so what the board says waits for its reader, and the board
+    does not notice when one reader leaves and the next comes.
+    """
+    with (
+        QemuBoard(request.board, ROOT / request.elf) as machine,
+        open_port(machine.port, request.board.console.baud),
+    ):
+        machine.go()
+        print(f"{request.board.name} with {request.model.stem}: {machine.port}", flush=True)
+        errors.print(f"Ctrl-C ends it (or: kill {machine.pid})", style="dim", highlight=False)
+        machine.wait()
+    return 0
+
+
 def _interact(line: serial.Serial) -> None:
     errors.print("Ctrl-] ends it; lines end with Enter, MLPerf commands with %", style="dim")
     terminal = Miniterm(line, echo=True, eol="lf", filters=())

@@ -31,6 +31,15 @@ TARGETS: Final = {
         "boot the firmware on the virtual board, compare its outputs with the reference",
         "tinyseal.cli.run:run",
     ),
+    "pty": Target(
+        "boot the firmware on the virtual board and leave it running on a pseudo-terminal",
+        "tinyseal.cli.console:serve",
+    ),
+    "hil": Target(
+        "test the board itself: firmware of every model that fits (or model=), over serial",
+        "tinyseal.cli.hil:run",
+        needs_firmware=False,
+    ),
     "test": Target("pass the project's tests", "tinyseal.cli.targets:test", needs_firmware=False),
     "size": Target(
         "show where every byte goes, per memory, layer and kernel, against the last build",

@@ -86,6 +86,10 @@ class QemuBoard:
         """Lets the processor run, from reset."""
         self._command("cont")
 
+    def wait(self) -> None:
+        """Returns when QEMU has ended by itself, or by a signal."""
+        self._process.wait()
+
     def close(self) -> None:
         """Ends QEMU. May be called twice."""
         if self._process.poll() is None:

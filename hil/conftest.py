@@ -1,0 +1,182 @@
+"""The board under test, virtual or real, behind pytest-embedded's serial service.
+
+A virtual board is a QEMU of its own for every test, stopped until the line is open; a real one is
+flashed once for every model and restarted for every test. The tests do not know the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tinyseal.board import load_board
+from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, Request
+from tinyseal.device.client import Client, open_port
+from tinyseal.device.flasher import flash
+from tinyseal.device.qemu import QemuBoard
+from tinyseal.device.rigs import BENCH, load_bench, serial_ports
+from tinyseal.errors import DeviceError, ToolError
+from tinyseal.graph.ir import Graph
+from tinyseal.graph.load import load_model
+from tinyseal.graph.reference import Interpreter
+
+BOOT_SECONDS: Final = 20.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tinyseal")
+    group.addoption("--board", default=DEFAULT_BOARD, help="profile of the board")
+    group.addoption("--rig", help="a real board by its name in the bench file")
+    group.addoption("--bench", type=Path, default=BENCH, help="the bench file")
+    group.addoption("--model", type=Path, action="append", help="a model; may be repeated")
+    group.addoption("--kernels", default=AUTO, help="kernel set of the firmware")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "firmware" not in metafunc.fixturenames:
+        return
+    option = metafunc.config.getoption
+    try:
+        board = load_board(option("--board"))
+    except ToolError as e:
+        raise pytest.UsageError(str(e)) from e
+    requests = [
+        Request(board, m, option("--kernels")) for m in option("--model") or [DEFAULT_MODEL]
+    ]
+    metafunc.parametrize(
+        "firmware", requests, ids=[r.model.stem for r in requests], scope="session"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[Any]:
+    """What we expect to go wrong is told in its own words, without our source code."""
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, ToolError):
+        report.longrepr = f"{item.name}: {call.excinfo.value}"
+    return report
+
+
+class Station:
+    """A board whose line is open: `start()` it, then talk to it by `dut` or by `client()`."""
+
+    def __init__(self, dut: Any, machine: QemuBoard | None) -> None:
+        self.dut = dut
+        self.started = False
+        self._machine = machine
+
+    def start(self) -> None:
+        """Lets it boot while the line is being read: none of its words is lost."""
+        if self._machine is None:
+            with self.client() as client:
+                client.sync(BOOT_SECONDS)
+            self.dut.write("reset")
+        else:
+            self._machine.go()
+        self.started = True
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """The line for ourselves: pytest-embedded looks at it 20 times a second, too slowly for
+        thousands of commands."""
+        with self.dut.serial.disable_redirect_thread():
+            yield Client(self.dut.serial.proc)
+
+
+@pytest.fixture(scope="session")
+def real_port(pytestconfig: pytest.Config) -> str | None:
+    """The serial port of a real board; None for a virtual one."""
+    if pytestconfig.getoption("port"):
+        return str(pytestconfig.getoption("port"))
+    name = pytestconfig.getoption("--rig")
+    if name is None:
+        return None
+    rig = load_bench(pytestconfig.getoption("--bench")).named(name)
+    if rig.board != pytestconfig.getoption("--board"):
+        raise DeviceError(f"{name}: is a {rig.board}: board={rig.board} rig={name}")
+    port = rig.port(serial_ports())
+    if port is None:
+        pytest.skip(rig.absence)
+    return port
+
+
+@pytest.fixture(scope="session")
+def installed(firmware: Request, graph: Graph, real_port: str | None) -> Request:
+    """The firmware, on the board if that is a real one."""
+    board = firmware.board
+    if real_port is None:
+        return firmware
+    if board.flasher is not None:
+        flash(board, ROOT / firmware.elf, real_port)
+        return firmware
+    with Client(open_port(real_port, board.console.baud)) as client:
+        client.sync(BOOT_SECONDS)
+        info = client.info()
+    if (info.board, info.model_id) != (board.name, graph.model_id):
+        raise DeviceError(
+            f"{real_port}: runs {info.model} on {info.board}, and the profile of {board.name} has "
+            f"no [flasher]: flash {firmware.elf.with_suffix('.hex')} by hand, then test with "
+            f"model={firmware.model}"
+        )
+    return firmware
+
+
+@pytest.fixture(scope="session")
+def graph(firmware: Request) -> Graph:
+    return load_model(ROOT / firmware.model)
+
+
+@pytest.fixture
+def machine(installed: Request, real_port: str | None) -> Iterator[QemuBoard | None]:
+    """A virtual board, not yet running."""
+    if real_port is not None:
+        yield None
+        return
+    with QemuBoard(installed.board, ROOT / installed.elf) as qemu:
+        yield qemu
+
+
+# What pytest-embedded asks for.
+@pytest.fixture
+def embedded_services() -> str:
+    return "serial"
+
+
+@pytest.fixture
+def port(machine: QemuBoard | None, real_port: str | None) -> str | None:
+    return machine.port if machine else real_port
+
+
+@pytest.fixture
+def baud(firmware: Request) -> int:
+    return firmware.board.console.baud
+
+
+@pytest.fixture
+def station(dut: Any, machine: QemuBoard | None) -> Iterator[Station]:
+    """Afterwards the board must start once more, whatever the test did to it."""
+    made = Station(dut, machine)
+    yield made
+    if made.started:
+        with made.client() as client:
+            client.sync(BOOT_SECONDS)
+            client.reset()
+
+
+@pytest.fixture
+def client(station: Station) -> Iterator[Client]:
+    """A board that has just started, ready for commands."""
+    station.start()
+    with station.client() as client:
+        client.boot(BOOT_SECONDS)
+        yield client
+
+
+@pytest.fixture
+def reference(graph: Graph) -> Interpreter:
+    """The judge of its outputs."""
+    return Interpreter(graph)

@@ -1,0 +1,86 @@
+"""Test benches: which real boards hang on this machine, in hil/bench.toml, found by USB."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+from serial.tools import list_ports
+from serial.tools.list_ports_common import ListPortInfo
+
+from tinyseal.board import Name, Strict, Text, as_json, board_names, read_toml, shape_faults
+from tinyseal.build.firmware import ROOT
+from tinyseal.errors import BoardError
+
+BENCH: Final = ROOT / "hil" / "bench.toml"
+
+
+class Rig(Strict):
+    """One real board and the USB serial number of what its console hangs on."""
+
+    name: Annotated[
+        str, Field(pattern=r"^[a-z][a-z0-9_-]*$", description="lower-case letters, digits, - and _")
+    ]
+    board: Name  # profile under boards/
+    usb_serial: Text
+    # which of several serial ports with that number, in the order of their names
+    usb_port: Annotated[int, Field(ge=0, description="a whole number, 0 or more")] = 0
+
+    def port(self, ports: Iterable[ListPortInfo]) -> str | None:
+        """The device file of its console among `ports`, or None if it is not there."""
+        mine = sorted(p.device for p in ports if p.serial_number == self.usb_serial)
+        return mine[self.usb_port] if self.usb_port < len(mine) else None
+
+    @property
+    def absence(self) -> str:
+        """Why its port is not to be had, in words."""
+        which = f", port {self.usb_port}" if self.usb_port else ""
+        return f"{self.name} absent: no USB serial {self.usb_serial}{which}"
+
+
+class Bench(Strict):
+    rig: tuple[Rig, ...] = ()
+
+    def named(self, name: str) -> Rig:
+        """BoardError if there is none of that name."""
+        for rig in self.rig:
+            if rig.name == name:
+                return rig
+        names = ", ".join(r.name for r in self.rig) or "none; describe yours in hil/bench.toml"
+        raise BoardError(f"no rig {name!r}; rigs: {names}")
+
+
+def load_bench(path: Path = BENCH) -> Bench:
+    """The rigs described in `path`. BoardError lists every fault: file, key, what is expected."""
+    shown = path.name if path == BENCH else str(path)
+    data = read_toml(path, shown)
+    faults = [*shape_faults(Bench, data), *_sense_faults(data)]
+    if faults:
+        raise BoardError("\n".join(f"{shown}: {fault}" for fault in faults))
+    return Bench.model_validate_json(as_json(data))
+
+
+def serial_ports() -> list[ListPortInfo]:
+    """The serial ports of this machine."""
+    return list(list_ports.comports())
+
+
+def _sense_faults(data: dict[str, Any]) -> Iterator[str]:
+    listed = data.get("rig")
+    rigs = [r for r in listed if isinstance(r, dict)] if isinstance(listed, list) else []
+    names = [str(r["name"]) for r in rigs if "name" in r]
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"rig: expected different names, has {name} {count} times"
+    placed = [r for r in rigs if "usb_serial" in r]
+    places = Counter((str(r["usb_serial"]), r.get("usb_port", 0)) for r in placed)
+    for (number, port), count in places.items():
+        if count > 1:
+            yield f"rig: expected one rig at usb_serial {number}, usb_port {port}, has {count}"
+    boards = board_names()
+    for i, rig in enumerate(rigs):
+        if isinstance(rig.get("board"), str) and rig["board"] not in boards:
+            yield f'rig[{i}].board: no board "{rig["board"]}"; boards: {", ".join(boards)}'
