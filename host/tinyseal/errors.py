@@ -31,3 +31,11 @@ class BuildError(ToolError):
 
 class DeviceError(ToolError):
     """A board (real or virtual) did not start, answer, or answer as specified."""
+
+
+class ImageError(ToolError):
+    """An image is malformed, does not verify, or does not fit where it is to go."""
+
+
+class KeyFileError(ToolError):
+    """A key file is missing, unreadable, of the wrong kind, or too open to others."""

@@ -7,7 +7,19 @@ import sys
 import typer
 
 from tinyseal import __version__
-from tinyseal.cli import bench, boards, check, console, convert, hil, torture, torture_power
+from tinyseal.cli import (
+    bench,
+    boards,
+    check,
+    console,
+    convert,
+    hil,
+    keys,
+    merge,
+    sign,
+    torture,
+    torture_power,
+)
 from tinyseal.cli.output import errors
 from tinyseal.errors import ToolError, UsageError
 
@@ -35,6 +47,9 @@ app.command("boards")(boards.boards)
 app.command("bench")(bench.command)
 app.command("convert")(convert.convert)
 app.command("console")(console.console)
+app.add_typer(keys.app, name="keys")
+app.command("sign")(sign.sign)
+app.command("merge")(merge.merge)
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Binaries into signed images, provisioned storage and one merged file; and the way back."""

@@ -1,0 +1,185 @@
+"""Payload -> signed image, by imgtool: header, protected TLVs, hash, signature, encryption.
+
+Without encryption the image is a function of its inputs: Ed25519 takes no random numbers. With
+it, the payload's key is new every time; header, hash and signature stay what they were, because
+they cover the payload before it was encrypted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import tempfile
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import click
+from imgtool import image as imgtool_image
+from imgtool import keys as imgtool_keys
+from imgtool.version import SemiSemVersion
+
+from tinyseal.board import Board, Flash, Partition
+from tinyseal.errors import ImageError, UsageError
+from tinyseal.package.keys import Key
+from tinyseal.package.mcuboot import HEADER_BYTES, Version
+
+ImageName = Literal["app", "capsule"]
+SlotName = Literal["a", "b"]
+IMAGE_NUMBERS: Final[dict[str, int]] = {"app": 0, "capsule": 1}  # of dependencies
+SLOT_NUMBERS: Final[dict[str, int]] = {"a": 0, "b": 1}
+
+VENDOR: Final = "tinyseal"  # imgtool sign --vid tinyseal
+VENDOR_UUID: Final = uuid.uuid5(uuid.NAMESPACE_DNS, VENDOR)
+
+# All TLVs of an image with one dependency, encrypted: 296 bytes; and encryption
+# fills the payload up to 16.
+MAX_TLV_BYTES: Final = 320
+
+
+def class_name(board: str, image: str) -> str:
+    """What imgtool's --cid takes: an image is for one kind of board, and one of its images."""
+    return f"{board} {image}"
+
+
+def class_uuid(board: str, image: str) -> uuid.UUID:
+    """The value of UUID_CID: name-based (RFC 9562, version 5) under the vendor's."""
+    return uuid.uuid5(VENDOR_UUID, class_name(board, image))
+
+
+@dataclass(frozen=True)
+class Dependency:
+    image: str
+    version: Version  # at least
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where an image is to lie."""
+
+    partition: Partition
+    address: int  # as the processor sees it
+    flash: Flash
+
+    @property
+    def image_bytes(self) -> int:
+        """Room for an image: the last erase unit is the trailer's."""
+        return self.partition.bytes - self.flash.erase_bytes
+
+
+@dataclass(frozen=True)
+class SignRequest:
+    """`load_address`: the image is copied there and run from RAM; None: it runs in place, linked
+    for its slot."""
+
+    board: Board
+    image: ImageName
+    slot: SlotName
+    version: Version
+    security_counter: int
+    dependencies: tuple[Dependency, ...] = ()
+    load_address: int | None = None
+    pad: bool = False  # to the whole slot, with the trailer's magic: to be tried at the next boot
+    confirm: bool = False  # padded, and to stay
+
+
+def slot_of(board: Board, image: str, slot: str) -> Slot:
+    """UsageError if the board has no such slot."""
+    slots = board.partitions("app" if image == "app" else "capsule")
+    number = SLOT_NUMBERS[slot]
+    if board.flash is None or number >= len(slots):
+        raise UsageError(
+            f"{board.name}: has no slot {slot} for the {image}; its profile has {len(slots)} "
+            f'[[partition]] of role "{image}"'
+        )
+    base = next(m.base for m in board.memory if m.name == board.flash.memory)
+    return Slot(slots[number], base + slots[number].offset, board.flash)
+
+
+def parse_version(text: str) -> Version:
+    """MAJOR.MINOR.REVISION+BUILD, all but the first may be left out. UsageError."""
+    found = re.fullmatch(r"(\d+)(?:\.(\d+)(?:\.(\d+)(?:\+(\d+))?)?)?", text, re.ASCII)
+    limits = (0xFF, 0xFF, 0xFFFF, 0xFFFFFFFF)
+    if found is None:
+        raise UsageError(f"version {text!r}: expected MAJOR.MINOR.REVISION+BUILD, as 1.2.3+4")
+    numbers = [int(group or 0) for group in found.groups()]
+    for number, limit in zip(numbers, limits, strict=True):
+        if number > limit:
+            raise UsageError(f"version {text!r}: {number} is above {limit}, the format's most")
+    return Version(*numbers)
+
+
+def parse_dependency(text: str) -> Dependency:
+    """IMAGE:VERSION, the image by name or number. UsageError."""
+    name, colon, version = text.partition(":")
+    names = {**{n: n for n in IMAGE_NUMBERS}, **{str(i): n for n, i in IMAGE_NUMBERS.items()}}
+    if not colon or name not in names:
+        raise UsageError(
+            f"dependency {text!r}: expected app:VERSION or capsule:VERSION, as app:1.2.0"
+        )
+    return Dependency(names[name], parse_version(version))
+
+
+def sign_image(payload: bytes, request: SignRequest, key: Key, encrypt: Key | None = None) -> bytes:
+    """The signed image, or the whole slot if it is padded. ImageError if it does not fit."""
+    slot = slot_of(request.board, request.image, request.slot)
+    if not payload:
+        raise ImageError(f"the {request.image} is empty; there is nothing to sign")
+    room = slot.image_bytes - HEADER_BYTES - MAX_TLV_BYTES
+    if len(payload) > room:
+        raise ImageError(
+            f"{request.board.name}: the {request.image} has {len(payload)} B, "
+            f"{slot.partition.name} has room for {room}"
+        )
+    if not 0 <= request.security_counter < 2**32:
+        raise UsageError(f"security counter {request.security_counter}: expected 0 to {2**32 - 1}")
+    if any(d.image == request.image for d in request.dependencies):
+        raise UsageError(f"the {request.image} cannot depend on itself")
+    unit = slot.flash.program_bytes
+    made = imgtool_image.Image(
+        version=SemiSemVersion(*vars(request.version).values()),
+        header_size=HEADER_BYTES,
+        pad_header=True,
+        pad=request.pad or request.confirm,
+        confirm=request.confirm,
+        test=request.pad and not request.confirm,
+        align=unit,
+        slot_size=slot.partition.bytes,
+        max_sectors=0,  # MCUboot's swap keeps its progress there; ours does not
+        load_addr=request.load_address or 0,
+        rom_fixed=slot.address if request.load_address is None else None,
+        security_counter=request.security_counter,
+        vid=VENDOR,
+        cid=class_name(request.board.name, request.image),
+    )
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        source, target = Path(folder, "payload.bin"), Path(folder, "image.bin")
+        source.write_bytes(payload)
+        try:
+            made.load(str(source))
+            made.create(
+                imgtool_keys.Ed25519(key.private),
+                "hash",
+                imgtool_keys.X25519Public(encrypt.public) if encrypt else None,
+                _dependencies(request),
+            )
+            made.save(str(target))
+        except click.ClickException as e:
+            raise ImageError(
+                f"{request.board.name}: the {request.image} cannot be signed for "
+                f"{slot.partition.name}: {e.format_message()}"
+            ) from e
+        return target.read_bytes()
+
+
+def _dependencies(request: SignRequest) -> dict[str, list[object]] | None:
+    if not request.dependencies:
+        return None
+    return {
+        imgtool_image.DEP_IMAGES_KEY: [IMAGE_NUMBERS[d.image] for d in request.dependencies],
+        imgtool_image.DEP_VERSIONS_KEY: [
+            SemiSemVersion(*vars(d.version).values()) for d in request.dependencies
+        ],
+    }

@@ -1,0 +1,413 @@
+"""Keys, images, provisioning and merged files; imgtool judges the format in both directions."""
+
+import json
+import os
+import random
+import stat
+import sys
+
+import imgtool.image
+import imgtool.keys
+import pytest
+from click.testing import CliRunner as ClickRunner
+from imgtool.main import imgtool as imgtool_cli
+from intelhex import IntelHex
+
+from tinyseal.board import board_names, load_board
+from tinyseal.cli import main
+from tinyseal.errors import ImageError, KeyFileError, ToolError, UsageError
+from tinyseal.package import mcuboot
+from tinyseal.package.keys import (
+    DEV_ENCRYPT,
+    DEV_SIGN,
+    DEVELOPMENT_HASHES,
+    Use,
+    create_key,
+    load_key,
+    refuse_development,
+)
+from tinyseal.package.mcuboot import Flag, Tlv, Version, read_image
+from tinyseal.package.merge import merge, place, to_bin, to_hex
+from tinyseal.package.sign import (
+    Dependency,
+    SignRequest,
+    class_name,
+    class_uuid,
+    parse_dependency,
+    parse_version,
+    sign_image,
+    slot_of,
+)
+
+BOARDS = [load_board(name) for name in board_names() if load_board(name).flash]
+M4 = load_board("qemu-m4")
+PAYLOAD = bytes(random.Random(1).randbytes(3000))
+
+
+def request(board=M4, image="app", slot="a", version=None, counter=7, **more):
+    return SignRequest(board, image, slot, version or Version(1, 2, 3, 4), counter, **more)
+
+
+def signed(**more):
+    return sign_image(PAYLOAD, request(**more), load_key(DEV_SIGN))
+
+
+@pytest.fixture
+def tinyseal(capsys, monkeypatch):
+    """The command line as users have it: exit code, standard output, standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tinyseal", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+            sys.exit(0)
+        return (end.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+def imgtool_accepts(path, key=DEV_SIGN):
+    """What stock `imgtool verify` says; its own traceback on a broken image is a no."""
+    done = ClickRunner().invoke(imgtool_cli, ["verify", "-k", str(key), str(path)])
+    return done.exit_code == 0
+
+
+# The format
+
+
+def test_numbers_are_imgtools():
+    assert {t.name: t.value for t in Tlv} == imgtool.image.TLV_VALUES
+    assert {f.name: f.value for f in Flag} == imgtool.image.IMAGE_F
+    assert mcuboot.IMAGE_MAGIC == imgtool.image.IMAGE_MAGIC
+    assert mcuboot.HEADER.size == imgtool.image.IMAGE_HEADER_SIZE
+    assert mcuboot.TLV_INFO_MAGIC == imgtool.image.TLV_INFO_MAGIC
+    assert mcuboot.TLV_PROT_INFO_MAGIC == imgtool.image.TLV_PROT_INFO_MAGIC
+    assert mcuboot.TLV_ENTRY.size == imgtool.image.TLV_SIZE
+    assert mcuboot.TLV_INFO.size == imgtool.image.TLV_INFO_SIZE
+    assert mcuboot.MIN_TRAILER_ALIGN == imgtool.image.DEFAULT_MAX_ALIGN
+    assert imgtool.image.Image().boot_magic == mcuboot.TRAILER_MAGIC
+    wide = imgtool.image.Image(align=32).boot_magic
+    assert wide == (32).to_bytes(2, "little") + mcuboot.TRAILER_MAGIC_WIDE
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda b: b.name)
+@pytest.mark.parametrize("image", ["app", "capsule"])
+@pytest.mark.parametrize("slot", ["a", "b"])
+def test_imgtool_accepts_what_we_sign(board, image, slot, tmp_path):
+    for form in ({}, {"pad": True}, {"confirm": True}):
+        path = tmp_path / "image.bin"
+        path.write_bytes(signed(board=board, image=image, slot=slot, **form))
+        assert imgtool_accepts(path)
+        read = read_image(path.read_bytes())
+        assert not read.problems
+        assert read.payload == PAYLOAD
+        place_of = slot_of(board, image, slot)
+        assert read.header.flags == Flag.ROM_FIXED
+        assert read.header.load_address == place_of.address
+        assert read.value(Tlv.UUID_CID) == class_uuid(board.name, image).bytes
+        if form:
+            assert len(read.data) == place_of.partition.bytes
+            assert read.trailer.image_ok == (1 if "confirm" in form else None)
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path):
+    first = signed(dependencies=(Dependency("capsule", Version(1)),))
+    assert signed(dependencies=(Dependency("capsule", Version(1)),)) == first
+    assert signed(dependencies=(Dependency("capsule", Version(2)),)) != first
+    sealed = [
+        sign_image(PAYLOAD, request(), load_key(DEV_SIGN), load_key(DEV_ENCRYPT)) for _ in range(2)
+    ]
+    a, b = map(read_image, sealed)
+    assert a.payload != b.payload  # encrypted, with a key that is new every time
+    for kind in (Tlv.SHA256, Tlv.ED25519, Tlv.KEYHASH, Tlv.SEC_CNT):
+        assert a.value(kind) == b.value(kind)
+    assert a.data[: mcuboot.HEADER_BYTES] == b.data[: mcuboot.HEADER_BYTES]
+
+
+def test_stock_imgtool_signs_the_same_image(tmp_path):
+    """The options of README.md, given to stock imgtool, yield our bytes."""
+    slot = slot_of(M4, "app", "b")
+    source, out = tmp_path / "app.bin", tmp_path / "app.img"
+    source.write_bytes(PAYLOAD)
+    done = ClickRunner().invoke(
+        imgtool_cli,
+        [
+            *("sign", "-k", str(DEV_SIGN), "--align", "4", "-v", "1.2.3+4", "-s", "7"),
+            *("-H", "0x200", "--pad-header", "-S", hex(slot.partition.bytes), "-M", "0"),
+            *("-F", hex(slot.address), "--vid", "tinyseal", "--cid", class_name("qemu-m4", "app")),
+            *("-d", "(1, 2.0.0)", str(source), str(out)),
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    ours = signed(slot="b", dependencies=(Dependency("capsule", Version(2)),))
+    assert out.read_bytes() == ours
+
+
+def test_a_payload_too_large_is_refused_with_numbers():
+    with pytest.raises(ImageError, match="has 262144 B, app_a has room for 257"):
+        sign_image(bytes(0x40000), request(), load_key(DEV_SIGN))
+    with pytest.raises(ImageError, match="empty"):
+        sign_image(b"", request(), load_key(DEV_SIGN))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1.", "256", "1.256", "1.2.65536", "1.2.3+4294967296", "٣", "1.2.3.4", "-1"]
+)
+def test_versions_out_of_range_are_refused(text):
+    with pytest.raises(UsageError):
+        parse_version(text)
+
+
+@pytest.mark.parametrize("text", ["", "app", "kernel:1", "app:x", ":1", "2:1.0"])
+def test_bad_dependencies_are_refused(text):
+    with pytest.raises(UsageError):
+        parse_dependency(text)
+
+
+def test_dependencies_by_name_or_number():
+    assert parse_dependency("capsule:1.2") == parse_dependency("1:1.2.0+0")
+    with pytest.raises(UsageError, match="itself"):
+        signed(dependencies=(Dependency("app", Version(1)),))
+
+
+def test_a_slot_the_board_lacks_is_refused():
+    with pytest.raises(UsageError, match="has no slot"):
+        slot_of(load_board("host"), "app", "a")
+
+
+# Malformed images
+
+
+def test_every_truncation_is_a_problem_with_an_offset():
+    data = signed()
+    for size in range(len(data)):
+        problems = read_image(data[:size]).problems
+        assert problems and 0 <= problems[0].offset <= size
+
+
+def test_bytes_after_the_tlvs_are_a_problem():
+    read = read_image(signed() + b"\xff\xff\x00")
+    assert "after the last TLV" in str(read.problems[0])
+
+
+def test_mutations_never_raise(campaign):
+    rng = random.Random(3)
+    base = signed(dependencies=(Dependency("capsule", Version(1)),))
+    interesting = [*range(32), *range(512 + len(PAYLOAD), len(base))]
+    for _ in range(5000 * campaign):
+        data = bytearray(base)
+        for _ in range(rng.randrange(1, 4)):
+            data[rng.choice(interesting)] = rng.choice([0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)])
+        read = read_image(bytes(data[: rng.randrange(len(data))] if rng.random() < 0.2 else data))
+        for problem in read.problems:
+            assert 0 <= problem.offset <= len(data)
+
+
+# Keys
+
+
+def test_new_keys_are_private_and_never_overwritten(tmp_path):
+    os.umask(0)
+    try:
+        for use in Use:
+            path = tmp_path / f"{use.value}.pem"
+            key = create_key(path, use)
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert load_key(path).hash == key.hash
+            before = path.read_bytes()
+            with pytest.raises(ToolError, match="never overwritten"):
+                create_key(path, use)
+            assert path.read_bytes() == before
+    finally:
+        os.umask(0o022)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o644])
+def test_a_private_key_open_to_others_is_refused(tmp_path, mode):
+    path = tmp_path / "k.pem"
+    create_key(path, Use.SIGN)
+    path.chmod(mode)
+    with pytest.raises(KeyFileError, match="chmod 600"):
+        load_key(path)
+
+
+def test_passphrases(tmp_path):
+    path = tmp_path / "k.pem"
+    key = create_key(path, Use.SIGN, b"correct horse")
+    assert b"ENCRYPTED PRIVATE KEY" in path.read_bytes()
+    assert load_key(path, passphrase=lambda _: b"correct horse").hash == key.hash
+    with pytest.raises(KeyFileError, match="wrong"):
+        load_key(path, passphrase=lambda _: b"battery staple")
+    with pytest.raises(KeyFileError, match="empty"):
+        load_key(path, passphrase=lambda _: b"")
+    with pytest.raises(KeyFileError, match="none was given"):
+        load_key(path)
+    with pytest.raises(KeyFileError, match="empty"):
+        create_key(tmp_path / "e.pem", Use.SIGN, b"")
+    theirs = imgtool.keys.load(str(path), b"correct horse")
+    assert theirs.get_public_bytes() == key.spki
+
+
+def test_keys_of_imgtool_are_ours(tmp_path):
+    for kind, use in (("ed25519", Use.SIGN), ("x25519", Use.ENCRYPT)):
+        path = tmp_path / f"{kind}.pem"
+        done = ClickRunner().invoke(imgtool_cli, ["keygen", "-t", kind, "-k", str(path)])
+        assert done.exit_code == 0
+        path.chmod(0o600)
+        key = load_key(path, use)
+        assert key.spki == imgtool.keys.load(str(path)).get_public_bytes()
+    with pytest.raises(KeyFileError, match="Ed25519 is needed to sign"):
+        load_key(path, Use.SIGN)
+    other = tmp_path / "rsa.pem"
+    ClickRunner().invoke(imgtool_cli, ["keygen", "-t", "ecdsa-p256", "-k", str(other)])
+    with pytest.raises(KeyFileError, match="another kind"):
+        load_key(other)
+
+
+def test_development_keys_are_known_by_hash(tmp_path):
+    assert {load_key(DEV_SIGN).hash, load_key(DEV_ENCRYPT).hash} == DEVELOPMENT_HASHES
+    renamed = tmp_path / "production.pem"
+    renamed.write_bytes(load_key(DEV_SIGN).public_pem)
+    assert load_key(renamed).is_development
+    with pytest.raises(KeyFileError, match="development key"):
+        refuse_development([("production.pem", load_key(renamed).hash)])
+    own = create_key(tmp_path / "own.pem", Use.SIGN)
+    refuse_development([("own.pem", own.hash)])
+
+
+def test_keys_commands(tinyseal, tmp_path):
+    path, secret = tmp_path / "k.pem", tmp_path / "secret"
+    secret.write_text("open sesame\n")
+    secret.chmod(0o600)
+    code, out, _ = tinyseal("keys", "new", path, "--passphrase-file", secret, "--json")
+    assert code == 0 and json.loads(out)["passphrase"] is True
+    code, _, err = tinyseal("keys", "show", path)
+    assert code == 1 and "no terminal" in err and err.count("\n") == 1
+    code, shown, _ = tinyseal("keys", "show", path, "--passphrase-file", secret, "--json")
+    facts = json.loads(shown)
+    assert code == 0 and facts["key_hash"] == json.loads(out)["key_hash"]
+    code, text, _ = tinyseal("keys", "export", path, "--format", "hex", "--passphrase-file", secret)
+    assert code == 0 and text.strip() == facts["public_key"]
+    secret.chmod(0o644)
+    code, _, err = tinyseal("keys", "show", path, "--passphrase-file", secret)
+    assert code == 1 and "chmod 600" in err
+    public = tmp_path / "k.pub"
+    assert tinyseal("keys", "export", DEV_SIGN, "-o", public)[0] == 0
+    assert imgtool.keys.load(str(public)).get_public_bytes() == load_key(DEV_SIGN).spki
+    code, text, _ = tinyseal("keys", "export", DEV_SIGN, "--format", "c", "--name", "vendor_key")
+    assert code == 0 and "const unsigned char vendor_key[32] = {" in text
+    code, text, err = tinyseal("keys", "show", DEV_SIGN)
+    assert code == 0 and "development key" in err
+
+
+# Commands
+
+
+def test_sign_command_and_release(tinyseal, tmp_path):
+    source, out = tmp_path / "app.bin", tmp_path / "app.img"
+    source.write_bytes(PAYLOAD)
+    base = ["sign", source, "--board", "qemu-m4", "--image", "app", "--slot", "a"]
+    base += ["--version", "1.2.3+4", "--security-counter", 7, "--key", DEV_SIGN, "-o", out]
+    code, text, err = tinyseal(*base, "--json")
+    assert code == 0 and json.loads(text)["development_key"] is True
+    assert out.read_bytes() == signed()
+    out.unlink()
+    code, _, err = tinyseal(*base, "--release")
+    assert code == 1 and "development key" in err and err.count("\n") == 1
+    assert not out.exists()
+    hexed = tmp_path / "app.hex"
+    ih = IntelHex()
+    ih.frombytes(PAYLOAD, slot_of(M4, "app", "a").address + mcuboot.HEADER_BYTES)
+    ih.write_hex_file(str(hexed))
+    assert tinyseal(base[0], hexed, *base[2:])[0] == 0
+    assert out.read_bytes() == signed()
+    code, _, err = tinyseal(base[0], hexed, *base[2:], "--slot", "b")
+    assert code == 1 and "0x00060200" in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["app.bin", "app.hex", "app.img"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sign", "/nowhere/app.bin"],
+        ["sign", "{garbage}", "--version", "x"],
+        ["sign", "{garbage}", "--depends", "x"],
+        ["sign", "{garbage}", "--key", "{garbage}"],
+        ["sign", "{garbage}", "--key", str(DEV_ENCRYPT)],
+        ["sign", "{garbage}", "--encrypt", str(DEV_SIGN)],
+        ["sign", "{garbage}", "--board", "nothing"],
+        ["sign", "{garbage}", "--board", "host"],
+        ["sign", "{garbage}", "--load-address", "zero"],
+        ["sign", "{garbage}", "-o", "/nowhere/out.img"],
+        ["sign", "{garbagehex}"],
+        ["keys", "show", "{garbage}"],
+        ["keys", "export", "{garbage}"],
+        ["keys", "export", str(DEV_SIGN), "--name", "a b"],
+        ["keys", "new", "/nowhere/k.pem"],
+        ["merge", "-o", "{out}.hex"],
+        ["merge", "-o", "{out}.txt", "--app", "{garbage}"],
+        ["merge", "-o", "{out}.hex", "--bootloader", "{garbagehex}"],
+    ],
+)
+def test_garbage_gives_one_line(tinyseal, arguments, tmp_path):
+    garbage = tmp_path / "garbage.bin"
+    garbage.write_bytes(random.Random(5).randbytes(777))
+    (tmp_path / "garbage.hex").write_bytes(garbage.read_bytes())
+    names = {"garbage": garbage, "garbagehex": tmp_path / "garbage.hex", "out": tmp_path / "out"}
+    words = [a.format(**names) for a in arguments]
+    if words[0] == "sign":
+        defaults = {"--version": "1", "--image": "app", "--key": str(DEV_SIGN), "-o": "/dev/null/x"}
+        for option, value in defaults.items():
+            words += [] if option in words else [option, value]
+    code, _, err = tinyseal(*words)
+    assert code in (1, 2)
+    assert err.startswith("error: ") and err.count("\n") == 1, err
+
+
+# Merged files
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda b: b.name)
+def test_merged_file_has_every_part_at_its_address(board, tmp_path):
+    images = {
+        ("app", "a"): signed(board=board),
+        ("capsule", "a"): signed(board=board, image="capsule"),
+    }
+    parts = place(board, b"\x11" * 1000, images, b"\x22" * 64, b"\x33" * 64)
+    assert len(parts) == 5
+    (tmp_path / "all.hex").write_bytes(to_hex(parts))
+    ih = IntelHex(str(tmp_path / "all.hex"))
+    flat = to_bin(parts)
+    for part in parts:
+        assert bytes(ih.tobinarray(start=part.address, size=len(part.data))) == part.data
+        at = part.address - parts[0].address
+        assert flat[at : at + len(part.data)] == part.data
+    assert len(ih) == sum(len(p.data) for p in parts)
+    assert to_hex(parts) == to_hex(place(board, b"\x11" * 1000, images, b"\x22" * 64, b"\x33" * 64))
+
+
+def test_merge_refuses_what_does_not_fit():
+    with pytest.raises(ImageError, match="bootloader"):
+        place(M4, bytes(0x8001))
+    with pytest.raises(ImageError, match="not inside of app_a"):
+        place(M4, images={("app", "a"): bytes(0x40001)})
+    with pytest.raises(ImageError, match="nothing to merge"):
+        place(M4)
+    parts = place(M4, bytes(16), {("app", "a"): bytes(32)})
+    twice = [*parts, parts[1]]
+    with pytest.raises(ImageError, match="overlaps"):
+        merge(twice)
+
+
+def test_merge_command(tinyseal, tmp_path):
+    boot, image = tmp_path / "boot.bin", tmp_path / "app.img"
+    boot.write_bytes(b"\x01" * 100)
+    image.write_bytes(signed())
+    arguments = ["merge", "--board", "qemu-m4", "--bootloader", boot, "--app", image]
+    arguments += ["-o", tmp_path / "all.hex", "-o", tmp_path / "all.bin"]
+    code, out, _ = tinyseal(*arguments, "--json")
+    assert code == 0
+    assert [p["name"] for p in json.loads(out)] == ["bootloader", "app a"]
+    assert (tmp_path / "all.bin").read_bytes().endswith(image.read_bytes())
+    code, out, _ = tinyseal(*arguments)
+    assert code == 0 and "app_a" in out
