@@ -13,10 +13,11 @@ import pytest
 
 from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT
-from tinyseal.codegen.firmware import generate_board_config, generate_model_config
+from tinyseal.codegen.firmware import generate_board_config
 from tinyseal.codegen.generate import generate_capsule
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
+from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.planner import plan
 
 MODEL = ROOT / "models/ad_int8.tflite"
@@ -35,10 +36,9 @@ WORDS = [
 def app(tmp_path_factory):
     """The program: commands on standard input, answers on standard output."""
     folder = tmp_path_factory.mktemp("app")
-    made = plan(load_model(MODEL), load_board("qemu-m4"))
+    made = plan(load_model(MODEL), load_board("qemu-m4"), KernelSet.REFERENCE)
     for name, text in {
         "capsule.c": generate_capsule(made),
-        "model_config.h": generate_model_config(made, "reference"),
         "board_config.h": generate_board_config(made.board),
     }.items():
         (folder / name).write_text(text)

@@ -8,37 +8,43 @@
 #include "hal.h"
 #include "line.h"
 #include "model.h"
-#include "model_config.h"
 #include "out.h"
 #include "status.h"
 
 #define PRINT_COLUMNS 8
 #define DEFAULT_WARMUP 10
 
-/* What the benchmark sends for each of its models, and wants to hear. Other models get their
- * inputs as they are, and tell their outputs. */
+/* What the benchmark calls each of its models, by the first word of the model's name; what it
+ * sends for it, and wants to hear. Other models get their inputs as they are, and tell their
+ * outputs. */
 struct benchmark {
+    const char *word;
     const char *id;
     enum model_encoding encoding;
     int scores_by_error; /* the result is the mean squared error of output against input */
 };
 
 static const struct benchmark benchmarks[] = {
-    { "ic01", MODEL_U8, 0 },
-    { "vww01", MODEL_U8, 0 },
-    { "ad01", MODEL_F32, 1 },
+    { "kws", "kws01", MODEL_RAW, 0 },
+    { "ic", "ic01", MODEL_U8, 0 },
+    { "vww", "vww01", MODEL_U8, 0 },
+    { "ad", "ad01", MODEL_F32, 1 },
 };
 
+/* Null for a model that is none of the benchmark's. */
 static const struct benchmark *benchmark(void)
 {
-    static const struct benchmark other = { MODEL_MLPERF_ID, MODEL_RAW, 0 };
+    const char *const name = model_capsule()->name;
+    const size_t len = strcspn(name, "_");
 
     for (size_t i = 0; i < sizeof benchmarks / sizeof benchmarks[0]; i++) {
-        if (strcmp(benchmarks[i].id, MODEL_MLPERF_ID) == 0) {
+        const char *const word = benchmarks[i].word;
+
+        if (strlen(word) == len && strncmp(word, name, len) == 0) {
             return &benchmarks[i];
         }
     }
-    return &other;
+    return 0;
 }
 
 static void out_error(const char *what, const char *which)
@@ -88,12 +94,15 @@ static float mean_squared_error(void)
 static void serve_results(char *arguments)
 {
     (void)arguments;
-    const uint32_t elements = model_elements(&capsule_table.outputs[0]);
+    const struct capsule *const capsule = model_capsule();
+    const uint32_t elements =
+        capsule->output_count > 0 ? model_elements(&capsule->outputs[0]) : 0;
+    const struct benchmark *const of = benchmark();
     uint32_t staged;
 
     (void)model_staged(&staged);
     out_text("m-results-[");
-    if (benchmark()->scores_by_error && staged == 4 * elements) {
+    if (of && of->scores_by_error && staged == 4 * elements) {
         out_float3(mean_squared_error());
     } else {
         for (uint32_t i = 0; i < elements; i++) {
@@ -113,8 +122,11 @@ static void serve_name(char *arguments)
 static void serve_profile(char *arguments)
 {
     (void)arguments;
-    out_text("m-profile-[tinyseal " FIRMWARE_VERSION "]\r\n"
-             "m-model-[" MODEL_MLPERF_ID "]\r\n");
+    const struct benchmark *const of = benchmark();
+
+    out_text("m-profile-[tinyseal " FIRMWARE_VERSION "]\r\nm-model-[");
+    out_name(of ? of->id : model_capsule()->name);
+    out_text("]\r\n");
 }
 
 static void serve_timestamp(char *arguments)
@@ -132,7 +144,9 @@ static void serve_load(char *arguments)
         out_error("Command 'db load' requires the # of bytes", "");
         return;
     }
-    err = model_expect(benchmark()->encoding, len);
+    const struct benchmark *const of = benchmark();
+
+    err = model_expect(of ? of->encoding : MODEL_RAW, len);
     if (err) { /* the text protocol loads tensors as they are; so may this one */
         err = model_expect(MODEL_RAW, len);
     }

@@ -5,47 +5,113 @@
 
 #include "board_config.h"
 #include "hal.h"
-#include "model_config.h"
 #include "status.h"
-
-_Static_assert(MODEL_ARENA_0_BYTES <= BOARD_ARENA_0_BYTES, "model does not fit this board");
-_Static_assert(MODEL_ARENA_1_BYTES <= BOARD_ARENA_1_BYTES, "model does not fit this board");
 
 #define ARENA(n) __attribute__((aligned(CAPSULE_ALIGN), section(".arena_" #n)))
 
-static uint8_t arena_0[MODEL_ARENA_0_BYTES] ARENA(0);
-#if MODEL_ARENA_1_BYTES > 0
-static uint8_t arena_1[MODEL_ARENA_1_BYTES] ARENA(1);
+static uint8_t arena_0[BOARD_ARENA_0_BYTES] ARENA(0);
+#if BOARD_ARENA_1_BYTES > 0
+static uint8_t arena_1[BOARD_ARENA_1_BYTES] ARENA(1);
 #else
 #define arena_1 0
 #endif
 
 static const struct capsule_memory memory = { .region = { arena_0, arena_1 } };
+static const uint32_t arena_bytes[CAPSULE_REGIONS] = { BOARD_ARENA_0_BYTES,
+                                                       BOARD_ARENA_1_BYTES };
 
-#if MODEL_STAGING_BYTES > 0
-static uint8_t staging[MODEL_STAGING_BYTES] __attribute__((aligned(4)));
-#else
-static uint8_t *const staging = 0;
-#endif
+/* What stands in for a model while there is none: no tensors, so every index is out of range. */
+static void nothing(const struct capsule_memory *unused)
+{
+    (void)unused;
+}
 
+static const struct capsule none = {
+    .name = "-", .kernels = "-", .reset = nothing, .invoke = nothing
+};
+static const struct capsule *capsule = &none;
+
+static uint8_t *staging;
+static uint32_t staging_bytes;
 static enum model_encoding encoding;
-static uint32_t expected;                  /* by model_expect() */
+static uint32_t expected;                 /* by model_expect() */
 static uint32_t appended;
-static uint32_t loaded[MODEL_INPUT_COUNT]; /* by model_load(): bytes, from the first */
+static uint32_t loaded[MODEL_MAX_INPUTS]; /* by model_load(): bytes, from the first */
 
 static uint8_t *address(const struct capsule_tensor *tensor)
 {
     return memory.region[tensor->region] + tensor->offset;
 }
 
-void model_start(void)
+/* Room for `bytes` behind what the model takes of a region; null if no region has it. */
+static uint8_t *room_for(uint32_t bytes)
 {
-    capsule_table.reset(&memory);
+    for (uint32_t i = 0; i < CAPSULE_REGIONS; i++) {
+        const uint32_t taken = (capsule->arena_bytes[i] + 3u) & ~3u;
+
+        if (taken <= arena_bytes[i] && bytes <= arena_bytes[i] - taken) {
+            return memory.region[i] + taken;
+        }
+    }
+    return 0;
+}
+
+static void find_staging(void)
+{
+    uint32_t elements = 0, bytes = 0;
+
+    for (uint32_t i = 0; i < capsule->input_count; i++) {
+        elements += model_elements(&capsule->inputs[i]);
+        bytes += capsule->inputs[i].bytes;
+    }
+    const uint32_t reals = elements * (uint32_t)sizeof(float);
+
+    staging_bytes = reals > bytes ? reals : bytes;
+    staging = room_for(staging_bytes);
+    if (!staging) {
+        staging_bytes = bytes;
+        staging = room_for(staging_bytes);
+    }
+    if (!staging) {
+        staging_bytes = 0;
+    }
+}
+
+int model_mount(const struct capsule *wanted)
+{
+    if (wanted->magic != CAPSULE_MAGIC) {
+        return STATUS_EMODEL;
+    }
+    if (wanted->abi != CAPSULE_ABI) {
+        return STATUS_EABI;
+    }
+    for (uint32_t i = 0; i < CAPSULE_REGIONS; i++) {
+        if (wanted->arena_bytes[i] > arena_bytes[i]) {
+            return STATUS_EROOM;
+        }
+    }
+    if (wanted->input_count > MODEL_MAX_INPUTS) {
+        return STATUS_EROOM;
+    }
+    capsule = wanted;
+    find_staging();
+    capsule->reset(&memory);
+    return STATUS_OK;
+}
+
+const struct capsule *model_capsule(void)
+{
+    return capsule;
+}
+
+uint32_t model_staging_bytes(void)
+{
+    return staging_bytes;
 }
 
 void model_clear(void)
 {
-    capsule_table.reset(&memory);
+    capsule->reset(&memory);
 }
 
 uint32_t model_elements(const struct capsule_tensor *tensor)
@@ -64,7 +130,7 @@ static uint32_t staged_at(uint32_t index)
     uint32_t offset = 0;
 
     for (uint32_t i = 0; i < index; i++) {
-        offset += capsule_table.inputs[i].bytes;
+        offset += capsule->inputs[i].bytes;
     }
     return offset;
 }
@@ -79,10 +145,10 @@ static void forget_inputs(void)
 
 int32_t model_load(uint32_t index, uint32_t offset, const uint8_t *bytes, size_t len)
 {
-    if (index >= MODEL_INPUT_COUNT) {
+    if (index >= capsule->input_count) {
         return STATUS_ERANGE;
     }
-    const struct capsule_tensor *input = &capsule_table.inputs[index];
+    const struct capsule_tensor *input = &capsule->inputs[index];
 
     if (expected > 0) {
         forget_inputs(); /* they came another way; the buffer is raw again */
@@ -90,7 +156,7 @@ int32_t model_load(uint32_t index, uint32_t offset, const uint8_t *bytes, size_t
     if (offset > loaded[index] || len > input->bytes - offset) {
         return STATUS_ERANGE;
     }
-    memcpy((MODEL_STAGING_BYTES > 0 ? staging + staged_at(index) : address(input)) + offset,
+    memcpy((staging_bytes > 0 ? staging + staged_at(index) : address(input)) + offset,
            bytes, len);
     if (offset + len > loaded[index]) {
         loaded[index] = offset + (uint32_t)len;
@@ -102,10 +168,10 @@ int model_expect(enum model_encoding wanted, uint32_t len)
 {
     const uint32_t width = wanted == MODEL_F32 ? 4 : 1;
 
-    if (len != staged_at(MODEL_INPUT_COUNT) * width) {
+    if (len != staged_at(capsule->input_count) * width) {
         return STATUS_ERANGE;
     }
-    if (len > MODEL_STAGING_BYTES) {
+    if (len > staging_bytes) {
         return STATUS_EROOM;
     }
     forget_inputs();
@@ -125,7 +191,7 @@ int32_t model_append(uint8_t byte)
 
 const uint8_t *model_staged(uint32_t *len)
 {
-    *len = expected > 0 ? appended : (MODEL_STAGING_BYTES > 0 ? loaded[0] : 0);
+    *len = expected > 0 ? appended : (staging_bytes > 0 ? loaded[0] : 0);
     return staging;
 }
 
@@ -134,8 +200,8 @@ static int inputs_are_loaded(void)
     if (expected > 0) {
         return appended == expected;
     }
-    for (uint32_t i = 0; i < MODEL_INPUT_COUNT; i++) {
-        if (loaded[i] != capsule_table.inputs[i].bytes) {
+    for (uint32_t i = 0; i < capsule->input_count; i++) {
+        if (loaded[i] != capsule->inputs[i].bytes) {
             return 0;
         }
     }
@@ -164,8 +230,8 @@ static void copy_inputs(void)
     const uint32_t width = encoding == MODEL_F32 ? 4 : 1;
     const uint8_t *from = staging;
 
-    for (uint32_t i = 0; i < MODEL_INPUT_COUNT; i++) {
-        const struct capsule_tensor *input = &capsule_table.inputs[i];
+    for (uint32_t i = 0; i < capsule->input_count; i++) {
+        const struct capsule_tensor *input = &capsule->inputs[i];
         uint8_t *const to = address(input);
 
         for (uint32_t j = 0; j < input->bytes; j++, from += width) {
@@ -179,21 +245,24 @@ static void copy_inputs(void)
 int model_infer(uint32_t n, uint64_t *ticks)
 {
     *ticks = 0;
+    if (capsule == &none) {
+        return STATUS_EMODEL;
+    }
     if (!inputs_are_loaded()) {
         return STATUS_EINPUT;
     }
-    if (n > 1 && MODEL_STAGING_BYTES == 0) {
+    if (n > 1 && staging_bytes == 0) {
         return STATUS_EONCE;
     }
     for (; n > 0; n--) {
-        if (MODEL_STAGING_BYTES > 0) {
+        if (staging_bytes > 0) {
             copy_inputs();
         } else {
             forget_inputs();
         }
         const uint64_t start = hal.clock->ticks();
 
-        capsule_table.invoke(&memory);
+        capsule->invoke(&memory);
         *ticks += hal.clock->ticks() - start;
     }
     return STATUS_OK;
@@ -201,10 +270,10 @@ int model_infer(uint32_t n, uint64_t *ticks)
 
 const uint8_t *model_output(uint32_t index, uint32_t offset, uint32_t len)
 {
-    if (index >= capsule_table.output_count) {
+    if (index >= capsule->output_count) {
         return 0;
     }
-    const struct capsule_tensor *output = &capsule_table.outputs[index];
+    const struct capsule_tensor *output = &capsule->outputs[index];
 
     if (offset > output->bytes || len > output->bytes - offset) {
         return 0;
@@ -214,7 +283,7 @@ const uint8_t *model_output(uint32_t index, uint32_t offset, uint32_t len)
 
 float model_real_output(uint32_t index, uint32_t element)
 {
-    const struct capsule_tensor *output = &capsule_table.outputs[index];
+    const struct capsule_tensor *output = &capsule->outputs[index];
     const uint8_t *bytes = address(output);
     float real;
     int32_t value;

@@ -1,8 +1,10 @@
 /* The model's memory, and the way its inputs take. SPDX-License-Identifier: Apache-2.0
  *
- * Inference overwrites the inputs where they lie in the arena. Where the board has room the
- * host therefore reserves a buffer for them (MODEL_STAGING_BYTES > 0): they are loaded there,
- * copied before every inference, and so stay loaded. Where it has not, inputs are loaded in
+ * The application is built without a model; it takes whichever capsule it is given.
+ *
+ * Inference overwrites the inputs where they lie in the arena. Where the model leaves room in the
+ * board's arena memory, a buffer is put there (model_staging_bytes() > 0): inputs are loaded into
+ * it, copied before every inference, and so stay loaded. Where it does not, inputs are loaded in
  * place and one inference uses them up; loading may then destroy the last outputs. */
 #ifndef MODEL_H
 #define MODEL_H
@@ -19,8 +21,18 @@ enum model_encoding {
     MODEL_F32 = 2, /* little-endian float32, to be quantised */
 };
 
-/* Initialises the model's state. Call once, before the rest. */
-void model_start(void);
+#define MODEL_MAX_INPUTS 16 /* of one model */
+
+/* Takes a verified capsule into service and puts its state at the start. Otherwise there is no
+ * model: STATUS_EMODEL (it is no capsule), STATUS_EABI (it is for another application),
+ * STATUS_EROOM (its arena is larger than this board's, or it has too many inputs). */
+int model_mount(const struct capsule *capsule);
+
+/* The capsule in service. Never null: without a model, one without tensors, named `-`. */
+const struct capsule *model_capsule(void);
+
+/* Bytes of the buffer that keeps inputs; 0 if there is none. */
+uint32_t model_staging_bytes(void);
 
 /* Puts the model's state (SVDF, LSTM) back to its start. */
 void model_clear(void);
@@ -40,7 +52,7 @@ int32_t model_append(uint8_t byte);
 const uint8_t *model_staged(uint32_t *len);
 
 /* Runs the model n times; *ticks is the time spent in it, in ticks of the clock.
- * STATUS_EINPUT, or STATUS_EONCE if n > 1 without a staging buffer. */
+ * STATUS_EMODEL, STATUS_EINPUT, or STATUS_EONCE if n > 1 without a staging buffer. */
 int model_infer(uint32_t n, uint64_t *ticks);
 
 /* Bytes [offset, offset + len) of output `index`, or null if there are no such bytes. */

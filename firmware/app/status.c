@@ -15,6 +15,8 @@ const char *status_text(int status)
         "input is used up by one inference",
         "malformed data",
         "no room on this board",
+        "no model",
+        "model is for another application",
     };
     const unsigned index = (unsigned)-status;
 

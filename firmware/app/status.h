@@ -15,6 +15,8 @@ enum status {
     STATUS_EONCE = -8,     /* inputs are used up by one inference on this board */
     STATUS_EDATA = -9,     /* not base64 or hex, or an odd number of digits */
     STATUS_EROOM = -10,    /* this board has no room for it */
+    STATUS_EMODEL = -11,   /* there is no model */
+    STATUS_EABI = -12,     /* the model is for an application of another ABI */
 };
 
 /* A few words for a person. */

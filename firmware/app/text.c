@@ -9,7 +9,6 @@
 #include "hal.h"
 #include "line.h"
 #include "model.h"
-#include "model_config.h"
 #include "out.h"
 #include "stack.h"
 #include "status.h"
@@ -98,35 +97,38 @@ static void out_id(void)
 
 static int serve_info(char *arguments)
 {
+    const struct capsule *const capsule = model_capsule();
     const int err = end_of(arguments);
 
     if (err) {
         return err;
     }
     out_text("board " BOARD_NAME "\r\nfirmware " FIRMWARE_VERSION "\r\nmodel ");
-    out_name(capsule_table.name);
+    out_name(capsule->name);
     out_text("\r\nmodel_id ");
-    for (size_t i = 0; i < sizeof capsule_table.model_id; i++) {
-        out_hex(capsule_table.model_id[i], 2);
+    for (size_t i = 0; i < sizeof capsule->model_id; i++) {
+        out_hex(capsule->model_id[i], 2);
     }
-    out_text("\r\nkernels " MODEL_KERNELS "\r\nreset ");
+    out_text("\r\nkernels ");
+    out_name(capsule->kernels);
+    out_text("\r\nreset ");
     out_text(causes[hal.reset->cause()]);
     out_end();
     out_id();
-    out_pair("abi", capsule_table.abi);
+    out_pair("abi", capsule->abi);
     out_pair("clock_hz", hal.clock->hz);
-    out_pair("macs", capsule_table.macs);
-    out_pair("layers", capsule_table.layer_count);
-    out_pair("arena_0", capsule_table.arena_bytes[0]);
-    out_pair("arena_1", capsule_table.arena_bytes[1]);
-    out_pair("staging", MODEL_STAGING_BYTES);
+    out_pair("macs", capsule->macs);
+    out_pair("layers", capsule->layer_count);
+    out_pair("arena_0", capsule->arena_bytes[0]);
+    out_pair("arena_1", capsule->arena_bytes[1]);
+    out_pair("staging", model_staging_bytes());
     out_pair("stack", stack_bytes());
     out_pair("stack_used", stack_high_water());
-    for (uint32_t i = 0; i < capsule_table.input_count; i++) {
-        out_tensor("input", i, &capsule_table.inputs[i]);
+    for (uint32_t i = 0; i < capsule->input_count; i++) {
+        out_tensor("input", i, &capsule->inputs[i]);
     }
-    for (uint32_t i = 0; i < capsule_table.output_count; i++) {
-        out_tensor("output", i, &capsule_table.outputs[i]);
+    for (uint32_t i = 0; i < capsule->output_count; i++) {
+        out_tensor("output", i, &capsule->outputs[i]);
     }
     return done();
 }
@@ -240,7 +242,7 @@ static int serve_layers(char *arguments)
     if (err) {
         return err;
     }
-    out_names("layer", capsule_table.layers, capsule_table.layer_count);
+    out_names("layer", model_capsule()->layers, model_capsule()->layer_count);
     return done();
 }
 
@@ -251,7 +253,7 @@ static int serve_labels(char *arguments)
     if (err) {
         return err;
     }
-    out_names("label", capsule_table.labels, capsule_table.label_count);
+    out_names("label", model_capsule()->labels, model_capsule()->label_count);
     return done();
 }
 
@@ -339,7 +341,7 @@ void text_greet(void)
 {
     out_end(); /* whatever the last boot left on the line */
     out_text("tinyseal " FIRMWARE_VERSION " " BOARD_NAME " ");
-    out_name(capsule_table.name);
+    out_name(model_capsule()->name);
     out_text(" ");
     out_text(causes[hal.reset->cause()]);
     out_end();

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define CAPSULE_MAGIC 0x4c534354u /* "TCSL", little endian */
-#define CAPSULE_ABI 1u            /* raised by every change to this file's structs */
+#define CAPSULE_ABI 2u            /* raised by every change to this file's structs */
 #define CAPSULE_REGIONS 2
 #define CAPSULE_MAX_RANK 6
 #define CAPSULE_ALIGN 16
@@ -48,6 +48,7 @@ struct capsule {
     uint32_t magic;
     uint32_t abi;
     const char *name;
+    const char *kernels;          /* the set it was built with, as the user asked for it */
     uint8_t model_id[32];         /* SHA-256 of the source model */
     uint32_t arena_bytes[CAPSULE_REGIONS];
     uint32_t state_bytes[CAPSULE_REGIONS]; /* the first of them: kept between inferences */

@@ -48,6 +48,7 @@ class _Capsule(ctypes.Structure):
         ("magic", ctypes.c_uint32),
         ("abi", ctypes.c_uint32),
         ("name", ctypes.c_char_p),
+        ("kernels", ctypes.c_char_p),
         ("model_id", ctypes.c_uint8 * 32),
         ("arena_bytes", ctypes.c_uint32 * 2),
         ("state_bytes", ctypes.c_uint32 * 2),

@@ -17,7 +17,6 @@ from tinyseal.codegen.firmware import (
     firmware_of,
     generate_board_config,
     generate_link_script,
-    generate_model_config,
 )
 from tinyseal.codegen.generate import generate_capsule
 from tinyseal.errors import BuildError
@@ -36,7 +35,7 @@ DEFAULT_MODEL: Final = Path("models/kws_int8.tflite")
 THIRD_PARTY: Final = Path("build/third_party")  # fetched sources, for all boards
 
 BOARD_FILES: Final = ("board_config.h", "link.ld")
-MODEL_FILES: Final = ("capsule.c", "model_config.h", "layers.txt")
+MODEL_FILES: Final = ("capsule.c", "layers.txt")
 
 WARNINGS: Final = (
     "-Wall",
@@ -94,7 +93,7 @@ class Request:
 
 @dataclass(frozen=True)
 class SourceGroup:
-    """Files compiled with the same flags. `of_model`: they include generated model headers."""
+    """Files compiled with the same flags. `of_model`: they are made for one model."""
 
     files: tuple[Path, ...]
     optimise: str
@@ -119,7 +118,6 @@ def source_groups(request: Request) -> list[SourceGroup]:
             _sources(Path("firmware/app")),
             "-Os",
             (hal, runtime, Path("firmware/app")),
-            of_model=True,
         ),
         *_model_groups(request),
     ]
@@ -178,8 +176,7 @@ def model_texts(request: Request) -> dict[str, str]:
     """The contents of MODEL_FILES, in folder."""
     made = request.plan()
     return {
-        "capsule.c": generate_capsule(made),
-        "model_config.h": generate_model_config(made, request.kernels),
+        "capsule.c": generate_capsule(made, request.kernels),
         "layers.txt": "".join(f"{step.label}\n" for step in made.steps),  # for the size report
     }
 

@@ -46,8 +46,9 @@ def emit_layers(plan: Plan) -> list[Layer]:
     return layers
 
 
-def generate_capsule(plan: Plan) -> str:
-    """The text of `capsule.c`: constants, one function a layer, and the capsule table."""
+def generate_capsule(plan: Plan, kernels: str = "auto") -> str:
+    """The text of `capsule.c`: constants, one function a layer, and the capsule table. `kernels`
+    is the kernel set the user asked for."""
     layers = emit_layers(plan)
     states = _states(plan)
     headers = {h for layer in layers for h in layer.c.headers}
@@ -55,6 +56,7 @@ def generate_capsule(plan: Plan) -> str:
         "capsule.c",
         plan=plan,
         graph=plan.graph,
+        kernels=kernels,
         layers=layers,
         headers=sorted(headers | ({"string.h"} if states else set())),
         shared={a.name: a for layer in layers for a in layer.c.shared}.values(),

@@ -79,7 +79,6 @@ def bench(request: Request, progress: Callable[[str], None] = lambda step: None)
         for p in sizes.parts
         if p.memory in flash and p.name.startswith("layer ") and p.kind != "code"
     )
-    arena = sum(plan.arena_bytes)
     return Row(
         board=request.board.name,
         model=request.model.stem,
@@ -88,8 +87,8 @@ def bench(request: Request, progress: Callable[[str], None] = lambda step: None)
         macs=plan.macs,
         flash_code=stored - weights,
         flash_weights=weights,
-        ram_arena=arena,
-        ram_static=sum(p.bytes for p in sizes.parts if p.memory in ram) - arena,
+        ram_arena=sum(plan.arena_bytes),
+        ram_static=sum(p.bytes for p in sizes.parts if p.memory in ram and p.name != "arena"),
         bit_exact=bit_exact,
         layers=tuple(
             LayerRow(

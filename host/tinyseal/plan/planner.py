@@ -29,6 +29,7 @@ from tinyseal.plan.kernels.copy import Copy
 from tinyseal.plan.lifetimes import BEFORE, Layer, Prefer, Shares, share
 from tinyseal.plan.model import Buffer, Held, Plan, Step
 
+MAX_INPUTS: Final = 16  # MODEL_MAX_INPUTS
 COPY_VERSION: Final = 1
 
 
@@ -40,6 +41,10 @@ def plan(
     `kernels` None takes the cheapest kernel for each layer. `reuse` False gives every tensor
     memory of its own, so that inner tensors can be read after the inference.
     """
+    if len(graph.inputs) > MAX_INPUTS:
+        raise PlanError(
+            f"{graph.name}: {len(graph.inputs)} inputs; the firmware takes {MAX_INPUTS} at most"
+        )
     made = draft(graph, board, kernels, reuse=reuse)
     if not made.fits:
         raise PlanError(refusal(made))
