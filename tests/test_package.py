@@ -4,6 +4,7 @@ import json
 import os
 import random
 import stat
+import struct
 import sys
 
 import imgtool.image
@@ -38,6 +39,7 @@ from tinyseal.package.sign import (
     sign_image,
     slot_of,
 )
+from tinyseal.package.verify import Judgement, Outcome, judge, signed_part
 
 BOARDS = [load_board(name) for name in board_names() if load_board(name).flash]
 M4 = load_board("qemu-m4")
@@ -203,6 +205,116 @@ def test_mutations_never_raise(campaign):
             assert 0 <= problem.offset <= len(data)
 
 
+# Verification
+
+
+def test_every_flipped_bit_is_refused_by_us_and_by_imgtool(tmp_path):
+    key, theirs = load_key(DEV_SIGN), imgtool.keys.load(str(DEV_SIGN))
+    base = sign_image(PAYLOAD[:64], request(dependencies=(Dependency("capsule", Version(1)),)), key)
+    whole = read_image(base)
+    assert judge(whole, key).good and not whole.problems
+    path = tmp_path / "image.bin"
+    for bit in range(8 * len(base)):
+        data = bytearray(base)
+        data[bit // 8] ^= 1 << bit % 8
+        read = read_image(bytes(data))
+        assert read.problems or not judge(read, key).good, f"bit {bit} of byte {bit // 8}"
+        if bit < 8 * whole.signed_bytes:
+            path.write_bytes(data)
+            try:
+                verdict = imgtool.image.Image.verify(str(path), theirs)[0]
+            except struct.error:
+                continue
+            assert verdict != imgtool.image.VerifyResult.OK, f"bit {bit % 8} of byte {bit // 8}"
+
+
+def test_we_verify_what_imgtool_signs(tmp_path, tinyseal):
+    key = create_key(tmp_path / "k.pem", Use.SIGN)
+    source, out = tmp_path / "app.bin", tmp_path / "app.img"
+    source.write_bytes(PAYLOAD)
+    forms = ["", "--pad", "--confirm", "--align 16 --confirm", "-L 0x20001000"]
+    for more in map(str.split, forms):
+        words = ["sign", "-k", key.name, "-v", "3.2.1", "-s", "auto", "-H", "0x200", "-S", "0x8000"]
+        words += ["--pad-header", *more, str(source), str(out)]
+        assert ClickRunner().invoke(imgtool_cli, words).exit_code == 0
+        code, text, _ = tinyseal("inspect", out, "--key", key.name, "--json")
+        facts = json.loads(text)
+        assert code == 0, facts["problems"]
+        assert facts["good"] and facts["signature"] == "valid" == facts["hash"]
+        assert facts["header"]["version"] == "3.2.1+0"
+        assert facts["security_counter"] == 3 << 24 | 2 << 16 | 1
+        assert sum(r["bytes"] for r in facts["map"]) == len(out.read_bytes())
+        if "--confirm" in more:
+            assert facts["trailer"]["image_ok"] == 1
+
+
+@pytest.mark.parametrize("bits", ["128", "256"])
+def test_encrypted_images_open_with_their_key_only(bits, tmp_path):
+    own, other = (create_key(tmp_path / f"{n}.pem", Use.ENCRYPT) for n in "ab")
+    source, out, public = tmp_path / "app.bin", tmp_path / "app.img", tmp_path / "a.pub"
+    source.write_bytes(PAYLOAD)
+    public.write_bytes(own.public_pem)
+    words = ["sign", "-k", str(DEV_SIGN), "-v", "1", "-H", "0x200", "-S", "0x8000", "--pad-header"]
+    words += ["-E", str(public), "--encrypt-keylen", bits, str(source), str(out)]
+    assert ClickRunner().invoke(imgtool_cli, words).exit_code == 0
+    read, key = read_image(out.read_bytes()), load_key(DEV_SIGN)
+    assert not read.problems and PAYLOAD[:64] not in read.data
+    assert judge(read, key, own) == Judgement(Outcome.VALID, Outcome.VALID, "")
+    assert judge(read, key).hash is Outcome.UNKNOWN and judge(read, key).signature is Outcome.VALID
+    with pytest.raises(ImageError, match="another key"):
+        judge(read, key, other)
+    ours = read_image(sign_image(PAYLOAD, request(), key, load_key(public)))
+    assert judge(ours, key, own) == Judgement(Outcome.VALID, Outcome.VALID, "")
+    assert PAYLOAD in signed_part(ours, own)
+
+
+def test_an_unsigned_dependency_or_counter_is_told(tmp_path):
+    """CVE-2024-32883: entries that must be protected, moved out from under the signature."""
+    for kind, value in ((Tlv.SEC_CNT, bytes(4)), (Tlv.DEPENDENCY, bytes(12)), (0xA0, b"x")):
+        base = signed()
+        at = read_image(base).signed_bytes
+        size = int.from_bytes(base[at + 2 : at + 4], "little") + 4 + len(value)
+        entry = int(kind).to_bytes(2, "little") + len(value).to_bytes(2, "little") + value
+        data = base[: at + 2] + size.to_bytes(2, "little") + base[at + 4 :] + entry
+        problems = [str(p) for p in read_image(data).problems]
+        assert any("not protected" in p for p in problems), problems
+
+
+def test_inspect_names_key_counter_and_dependencies(tmp_path, tinyseal):
+    path = tmp_path / "app.img"
+    path.write_bytes(signed(dependencies=(Dependency("capsule", Version(2)),), confirm=True))
+    code, text, _ = tinyseal("inspect", path)
+    assert code == 0
+    for words in ("security counter 7", "needs capsule >= 2.0.0+0", "for qemu-m4 app"):
+        assert words in text
+    assert "development key" in text and "image_ok set" in text and "signature: valid" in text
+    code, text, _ = tinyseal("inspect", path, "--json")
+    facts = json.loads(text)
+    assert facts["development_key"] and facts["dependencies"][0]["at_least"] == "2.0.0+0"
+    other = create_key(tmp_path / "other.pem", Use.SIGN)
+    code, text, _ = tinyseal("inspect", path, "--key", other.name)
+    assert code == 1 and "by another key" in text
+
+
+def test_inspect_of_garbage_says_where_and_never_breaks(tmp_path, tinyseal, campaign):
+    rng = random.Random(11)
+    base = signed(dependencies=(Dependency("capsule", Version(2)),))
+    path = tmp_path / "bad.img"
+    for number in range(60 * campaign):
+        data = bytearray(base)
+        for _ in range(rng.randrange(1, 5)):
+            where = rng.choice([rng.randrange(32), rng.randrange(512 + len(PAYLOAD), len(base))])
+            data[where] ^= 1 << rng.randrange(8)
+        data = data[: rng.choice([len(data), rng.randrange(len(data))])] if number % 3 else data
+        path.write_bytes(data)
+        words = ["inspect", path, "--key", DEV_SIGN, *(["--json"] if number % 2 else [])]
+        words += ["--decrypt", DEV_ENCRYPT] if number % 5 == 0 else []
+        code, out, err = tinyseal(*words)
+        assert code == (0 if bytes(data) == base else 1), (number, out, err)
+        if number % 2:
+            assert json.loads(out)["good"] is (code == 0)
+
+
 # Keys
 
 
@@ -344,6 +456,10 @@ def test_sign_command_and_release(tinyseal, tmp_path):
         ["keys", "export", "{garbage}"],
         ["keys", "export", str(DEV_SIGN), "--name", "a b"],
         ["keys", "new", "/nowhere/k.pem"],
+        ["inspect", "/nowhere/app.img"],
+        ["inspect", "{garbagehex}"],
+        ["inspect", "{garbage}", "--key", "{garbage}"],
+        ["inspect", "{garbage}", "--decrypt", str(DEV_SIGN)],
         ["merge", "-o", "{out}.hex"],
         ["merge", "-o", "{out}.txt", "--app", "{garbage}"],
         ["merge", "-o", "{out}.hex", "--bootloader", "{garbagehex}"],

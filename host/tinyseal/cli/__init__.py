@@ -14,6 +14,7 @@ from tinyseal.cli import (
     console,
     convert,
     hil,
+    inspect,
     keys,
     merge,
     sign,
@@ -49,6 +50,7 @@ app.command("convert")(convert.convert)
 app.command("console")(console.console)
 app.add_typer(keys.app, name="keys")
 app.command("sign")(sign.sign)
+app.command("inspect")(inspect.inspect)
 app.command("merge")(merge.merge)
 
 

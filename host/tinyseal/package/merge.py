@@ -141,7 +141,7 @@ def to_bin(parts: Sequence[Part]) -> bytes:
     return bytes(out)
 
 
-def read_binary(path: Path, address: int) -> bytes:
+def read_binary(path: Path, address: int | None = None) -> bytes:
     """A .bin, or the contents of a .hex, which must start at `address`; gaps read erased."""
     data = read_file(path)
     if path.suffix.lower() != ".hex":
@@ -153,7 +153,7 @@ def read_binary(path: Path, address: int) -> bytes:
     start, end = parsed.minaddr(), parsed.maxaddr()
     if start is None or end is None:
         raise ImageError(f"{path}: holds no bytes")
-    if start != address:
+    if address is not None and start != address:
         raise ImageError(
             f"{path}: starts at 0x{start:08x}; linked for here it would be 0x{address:08x}"
         )

@@ -21,7 +21,7 @@ from imgtool import image as imgtool_image
 from imgtool import keys as imgtool_keys
 from imgtool.version import SemiSemVersion
 
-from tinyseal.board import Board, Flash, Partition
+from tinyseal.board import Board, Flash, Partition, board_names
 from tinyseal.errors import ImageError, UsageError
 from tinyseal.package.keys import Key
 from tinyseal.package.mcuboot import HEADER_BYTES, Version
@@ -47,6 +47,15 @@ def class_name(board: str, image: str) -> str:
 def class_uuid(board: str, image: str) -> uuid.UUID:
     """The value of UUID_CID: name-based (RFC 9562, version 5) under the vendor's."""
     return uuid.uuid5(VENDOR_UUID, class_name(board, image))
+
+
+def recognise_class(value: bytes) -> str | None:
+    """The board and image that a UUID_CID is for, among the boards of this project."""
+    for board in board_names():
+        for image in IMAGE_NUMBERS:
+            if class_uuid(board, image).bytes == value:
+                return class_name(board, image)
+    return None
 
 
 @dataclass(frozen=True)
