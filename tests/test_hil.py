@@ -54,7 +54,7 @@ def hil(tmp_path, *words):
 
 
 def test_virtual_board_passes_and_the_report_says_so():
-    done = scons("board=qemu-m4", f"model={AD}", "hil")
+    done = scons("board=qemu-m4", f"model={KWS}", "hil")
     assert done.returncode == 0, done.stdout
     root = ET.parse(ROOT / "build/hil/qemu-m4.xml").getroot()
     (suite,) = root.iter("testsuite")
@@ -63,7 +63,7 @@ def test_virtual_board_passes_and_the_report_says_so():
     assert counts == ["7", "0", "0", "0"]
     cases = list(root.iter("testcase"))
     assert {c.get("name").partition("[")[0] for c in cases} == TESTS
-    assert all("ad_int8" in c.get("name") for c in cases)
+    assert all("kws_int8" in c.get("name") for c in cases)
     told = [{p.get("name"): p.get("value") for p in c.iter("property")} for c in cases]
     measured = [t for t in told if t]
     assert [t["inferences"] for t in measured] == ["32", "32"]
@@ -72,13 +72,13 @@ def test_virtual_board_passes_and_the_report_says_so():
 
 def test_a_board_on_a_port_passes_the_same_tests(tmp_path):
     """The way of real boards, no flasher: a running board is found at `--port`."""
-    request = firmware("qemu-m4", SMALL)
+    request = firmware("qemu-m4", AD)
     with (
         QemuBoard(request.board, ROOT / request.elf) as machine,
         open_port(machine.port, request.board.console.baud),
     ):
         machine.go()
-        done, cases = hil(tmp_path, f"--model={SMALL}", f"--port={machine.port}")
+        done, cases = hil(tmp_path, f"--model={AD}", f"--port={machine.port}")
         assert done.returncode == 0, done.stdout
         assert len(cases) == 7 and not any(list(c.iter("failure")) for c in cases)
         with Client(open_port(machine.port, request.board.console.baud)) as client:

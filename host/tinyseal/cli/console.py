@@ -53,14 +53,16 @@ def console(
 def serve(request: Request) -> int:
     """`scons pty`: a virtual board for other programs, until Ctrl-C or SIGTERM to QEMU.
 
-    The line stays open here, unread: so what the board says waits for its reader, and the board
-    does not notice when one reader leaves and the next comes.
+    Its boot text is read here: MLPerf's runner would take the `m-ready` in it for the end of its
+    first answer. Then the line stays open, unread, so that the board does not notice when one
+    program leaves and the next comes.
     """
     with (
         QemuBoard(request.board, ROOT / request.elf) as machine,
-        open_port(machine.port, request.board.console.baud),
+        Client(open_port(machine.port, request.board.console.baud)) as client,
     ):
         machine.go()
+        client.boot()
         print(f"{request.board.name} with {request.model.stem}: {machine.port}", flush=True)
         errors.print(f"Ctrl-C ends it (or: kill {machine.pid})", style="dim", highlight=False)
         machine.wait()
