@@ -221,3 +221,14 @@ def test_text_that_is_not_toml_is_refused(tmp_path):
     (tmp_path / "x.toml").write_text("name = [")
     with pytest.raises(BoardError, match="is not TOML"):
         load_board(str(tmp_path / "x.toml"))
+
+
+@pytest.mark.parametrize("name", [n for n in board_names() if n != "host"])
+def test_counters_fill_their_partition(name):
+    board = load_board(name)
+    partition = board.partitions("counter")[0]
+    at = partition.offset
+    for offset, size in board.counter_areas().values():
+        assert offset == at and size >= 2 * board.flash.erase_bytes
+        at += size
+    assert at == partition.end

@@ -121,6 +121,11 @@ class Flash(Strict):
 Role = Literal["bootloader", "app", "capsule", "counter", "storage"]
 MAX_PER_ROLE: Final[dict[str, int]] = {"app": 2, "capsule": 2}  # two slots each; others once
 
+# Counters in the counter partition, in this order. Each is a ring of two erase units, but for the
+# last one: every query moves it, so it gets the rest, to spread the wear.
+COUNTERS: Final = ("state", "app", "capsule", "queries")
+COUNTER_UNITS: Final = 2
+
 
 class Partition(Strict):
     """A part of the flash, in whole erase units; `app` and `capsule` come as one or two slots."""
@@ -229,6 +234,16 @@ class Board(Strict):
 
     def partitions(self, role: Role) -> tuple[Partition, ...]:
         return tuple(p for p in self.partition if p.role == role)
+
+    def counter_areas(self) -> dict[str, tuple[int, int]]:
+        """Offset in the flash and bytes of each of COUNTERS. BoardError without the partition."""
+        found = self.partitions("counter")
+        if not found or self.flash is None:
+            raise BoardError(f'{self.name}: has no [[partition]] of role "counter"')
+        start, step = found[0].offset, COUNTER_UNITS * self.flash.erase_bytes
+        areas = {name: (start + i * step, step) for i, name in enumerate(COUNTERS)}
+        last = areas[COUNTERS[-1]][0]
+        return {**areas, COUNTERS[-1]: (last, found[0].end - last)}
 
     def seconds(self, instructions: float) -> float:
         """Estimated time of `instructions` at this board's clock."""
@@ -412,6 +427,17 @@ def _partition_faults(
             yield (
                 f"partition {p.name}: expected to end within {flash.memory}'s "
                 f"{flash_bytes:#x} bytes, ends at {p.end:#x}"
+            )
+        least = len(COUNTERS) * COUNTER_UNITS * flash.erase_bytes
+        if p.role == "counter" and p.bytes < least:
+            yield (
+                f"partition {p.name}: bytes: expected {least:#x} at least, {COUNTER_UNITS} erase "
+                f"units for each of {', '.join(COUNTERS)}, is {p.bytes:#x}"
+            )
+        if p.role == "storage" and p.bytes % (2 * flash.erase_bytes):
+            yield (
+                f"partition {p.name}: bytes: expected two banks, a multiple of "
+                f"{2 * flash.erase_bytes:#x}, is {p.bytes:#x}"
             )
     for low, high in pairwise(sorted(partitions, key=lambda p: p.offset)):
         if low.end > high.offset:
