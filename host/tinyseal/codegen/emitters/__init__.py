@@ -15,10 +15,12 @@ from tinyseal.codegen.emitters import (
     reference_movement,
     reference_recurrent,
     reference_reduce,
+    tuned,
 )
 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     **cmsis_nn.EMITTERS,
+    **tuned.EMITTERS,
     **copy.EMITTERS,
     **reference_dense.EMITTERS,
     **reference_elementwise.EMITTERS,

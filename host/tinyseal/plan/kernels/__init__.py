@@ -13,11 +13,13 @@ from tinyseal.plan.kernels import (
     reference_movement,
     reference_recurrent,
     reference_reduce,
+    tuned,
 )
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 
 KERNELS: Final[tuple[Kernel, ...]] = (
     *cmsis_nn.KERNELS,
+    *tuned.KERNELS,
     *copy.KERNELS,
     *reference_dense.KERNELS,
     *reference_elementwise.KERNELS,

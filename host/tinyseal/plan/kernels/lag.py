@@ -15,15 +15,27 @@ def window_lag(params: Window, board: Board) -> int:
     While pixel p is made, (p + 1) * out_ch bytes are written at most, and the first byte that
     this or a later pixel reads has to be behind them.
     """
+    first_needed = _first_needed(params)
+    written = (np.arange(len(first_needed)) + 1) * params.out_ch
+    return max(0, int((written - first_needed).max()))
+
+
+def block_lag(params: Window, pixels: int) -> int:
+    """Lag of a kernel that reads all that `pixels` output pixels see before it writes them."""
+    first_needed = _first_needed(params)[pixels::pixels]
+    written = (np.arange(len(first_needed)) + 1) * pixels * params.out_ch
+    return max(0, int((written - first_needed).max(initial=0)))
+
+
+def _first_needed(params: Window) -> npt.NDArray[np.int64]:
+    """The first input byte that each output pixel or a later one reads."""
     rows, columns = _first_tap(params, 0), _first_tap(params, 1)
     image = params.in_h * params.in_w * params.in_ch
     reads = (rows[:, None] * params.in_w + columns[None, :]) * params.in_ch
     seen = (rows[:, None] < params.in_h) & (columns[None, :] < params.in_w)
     reads = np.where(seen, reads, image).ravel()
     starts = (np.arange(params.batches)[:, None] * image + reads[None, :]).ravel()
-    first_needed = np.minimum.accumulate(starts[::-1])[::-1]
-    written = (np.arange(len(starts)) + 1) * params.out_ch
-    return max(0, int((written - first_needed).max()))
+    return np.minimum.accumulate(starts[::-1])[::-1]
 
 
 def _first_tap(params: Window, axis: int) -> npt.NDArray[np.int64]:

@@ -1,0 +1,221 @@
+"""Random weighted layers side by side in one model: what kernels are tortured with.
+
+Sizes are small and odd, often 1; zero points often at the ends; weights now and then all extreme;
+output scales mostly fit the sums, and now and then make every value saturate or vanish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+import numpy as np
+
+from tinyseal.graph.ir import (
+    Activation,
+    Attrs,
+    Conv2DAttrs,
+    DepthwiseConv2DAttrs,
+    DType,
+    FullyConnectedAttrs,
+    Graph,
+    Op,
+    OpKind,
+    Padding,
+    Quant,
+    Tensor,
+)
+from tinyseal.graph.lowering import Array
+
+Shape = tuple[int, ...]
+T = TypeVar("T")
+
+MOST_INPUTS: Final = 16  # of a model, planner.MAX_INPUTS
+MOST_ELEMENTS: Final = 1536  # of an input
+MOST_MACS: Final = 60_000  # of a layer
+ACTIVATIONS: Final = (
+    Activation.NONE,
+    Activation.NONE,
+    Activation.RELU,
+    Activation.RELU6,
+    Activation.RELU_N1_TO_1,
+)
+
+
+def random_layers(rng: np.random.Generator, count: int, name: str = "layers") -> Graph:
+    """A graph of `count` convolutions and dense layers; none reads what another wrote."""
+    return _Layers(rng).graph(count, name)
+
+
+class _Layers:
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.tensors: list[Tensor] = []
+        self.ops: list[Op] = []
+        self.inputs: list[int] = []
+
+    def graph(self, count: int, name: str) -> Graph:
+        makers = (
+            *(self._conv_1x1,) * 2,
+            *(self._conv,) * 3,
+            *(self._depthwise_3x3,) * 2,
+            self._depthwise,
+            self._dense,
+        )
+        while len(self.ops) < count:
+            is_full = len(self.inputs) == MOST_INPUTS
+            is_new = not self.inputs or (self._chance(0.3) and not is_full)
+            x = self._input(4) if is_new else self.tensors[self._pick(self.inputs)]
+            if len(x.shape) == 4:
+                self._pick(makers)(x)
+            else:
+                self._dense(x)
+        outputs = tuple(op.outputs[0] for op in self.ops)
+        read = {op.inputs[0] for op in self.ops}
+        inputs = tuple(i for i in self.inputs if i in read)
+        return Graph(name, "0" * 64, tuple(self.tensors), tuple(self.ops), inputs, outputs)
+
+    # Random material.
+
+    def _chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def _pick(self, options: Sequence[T]) -> T:
+        return options[self._below(len(options))]
+
+    def _below(self, n: int) -> int:
+        return int(self.rng.integers(n))
+
+    def _size(self, largest: int) -> int:
+        return 1 if self._chance(0.15) else 1 + self._below(largest)
+
+    def _zero_point(self) -> int:
+        return self._pick((-128, 127, 0, self._below(256) - 128))
+
+    # Tensors.
+
+    def _tensor(
+        self, shape: Shape, dtype: DType, quant: Quant | None, data: Array | None = None
+    ) -> int:
+        index = len(self.tensors)
+        self.tensors.append(Tensor(index, f"t{index}", shape, dtype, quant, data))
+        return index
+
+    def _activation(self, shape: Shape, scale: float) -> Tensor:
+        quant = Quant((float(np.float32(scale)),), (self._zero_point(),))
+        return self.tensors[self._tensor(shape, DType.S8, quant)]
+
+    def _input(self, rank: int) -> Tensor:
+        while True:
+            channels = self._size(self._pick((5, 20, 70, 200)))
+            shape = (self._pick((1, 1, 1, 2)), self._size(9), self._size(12), channels)[-rank:]
+            if np.prod(shape) <= MOST_ELEMENTS:
+                break
+        x = self._activation(shape, 0.05)
+        self.inputs.append(x.index)
+        return x
+
+    def _weights(self, shape: Shape, axis: int | None) -> Tensor:
+        """int8, with one scale or one a slice along `axis`, some channels nearly dead."""
+        values = self.rng.integers(-127, 128, shape, dtype=np.int8)
+        if self._chance(0.15):
+            values = self.rng.choice(np.array([-127, 127], dtype=np.int8), shape)
+        count = 1 if axis is None else shape[axis]
+        scales = (0.01 * 2.0 ** self.rng.uniform(-2, 2, count)).astype(np.float32)
+        if count > 2 and self._chance(0.5):
+            scales[self._below(count)] = 1e-10
+        quant = Quant(tuple(float(s) for s in scales), (0,) * count, axis)
+        return self.tensors[self._tensor(shape, DType.S8, quant, values)]
+
+    # Layers.
+
+    def _conv_1x1(self, x: Tensor) -> None:
+        self._convolve(x, (1, 1), 1, self._size(self._pick((4, 20))), Padding.VALID)
+
+    def _conv(self, x: Tensor) -> None:
+        kernel = (self._size(5), self._size(5))
+        padding = self._pick((Padding.SAME, Padding.VALID))
+        self._convolve(x, kernel, self._pick((1, 1, 2, 3)), self._size(7), padding)
+
+    def _convolve(
+        self, x: Tensor, kernel: tuple[int, int], stride: int, out: int, padding: Padding
+    ) -> None:
+        attrs = Conv2DAttrs(
+            padding,
+            stride,
+            self._pick((stride, stride, 1)),
+            self._pick((1, 1, 1, 2)),
+            self._pick((1, 1, 1, 2)),
+            self._pick(ACTIVATIONS),
+        )
+        self._window(OpKind.CONV_2D, x, attrs, (out, *kernel, x.shape[3]), 0)
+
+    def _depthwise_3x3(self, x: Tensor) -> None:
+        stride = self._pick((1, 1, 2))
+        self._spread(x, (3, 3), stride, 1, 1)
+
+    def _depthwise(self, x: Tensor) -> None:
+        kernel = (self._size(4), self._size(4))
+        multiplier, dilation = self._pick((1, 1, 2, 3)), self._pick((1, 1, 2))
+        self._spread(x, kernel, self._pick((1, 2, 3)), multiplier, dilation)
+
+    def _spread(
+        self, x: Tensor, kernel: tuple[int, int], stride: int, multiplier: int, dilation: int
+    ) -> None:
+        attrs = DepthwiseConv2DAttrs(
+            self._pick((Padding.SAME, Padding.VALID)),
+            stride,
+            stride,
+            dilation,
+            dilation,
+            self._pick(ACTIVATIONS),
+            multiplier,
+        )
+        out = x.shape[3] * multiplier
+        self._window(OpKind.DEPTHWISE_CONV_2D, x, attrs, (1, *kernel, out), 3)
+
+    def _window(
+        self, kind: OpKind, x: Tensor, attrs: Conv2DAttrs, weights: Shape, axis: int
+    ) -> None:
+        """Adds the layer, unless its window does not fit or it is too much work."""
+        size = []
+        strides, dilations = (attrs.stride_h, attrs.stride_w), (attrs.dilation_h, attrs.dilation_w)
+        for d, taps, stride, dilation in zip(
+            x.shape[1:3], weights[1:3], strides, dilations, strict=True
+        ):
+            reach = (taps - 1) * dilation + 1
+            same = attrs.padding is Padding.SAME
+            size.append(-(-d // stride) if same else (d - reach) // stride + 1)
+        shape = (x.shape[0], *size, weights[axis])
+        if min(size) < 1 or np.prod(shape) * np.prod(weights) / weights[axis] > MOST_MACS:
+            return
+        self._layer(kind, x, self._weights(weights, axis), axis, shape, attrs)
+
+    def _dense(self, x: Tensor) -> None:
+        """Over x, or over a new input: one vector, or a few."""
+        if len(self.inputs) < MOST_INPUTS and self._chance(0.5):
+            x = self._input(self._pick((2, 2, 1)))
+        out = self._size(self._pick((6, 40)))
+        weights = self._weights((out, x.shape[-1]), None)
+        shape = (*x.shape[:-1], out) if len(x.shape) > 1 else (1, out)
+        attrs = FullyConnectedAttrs(self._pick(ACTIVATIONS))
+        self._layer(OpKind.FULLY_CONNECTED, x, weights, 0, shape, attrs)
+
+    def _layer(
+        self, kind: OpKind, x: Tensor, weights: Tensor, axis: int, shape: Shape, attrs: Attrs
+    ) -> None:
+        assert x.quant is not None and weights.quant is not None
+        channels = weights.shape[axis]
+        terms = weights.elements // channels
+        scales = np.array(weights.quant.scales) * x.quant.scale
+        inputs: tuple[int | None, ...] = (x.index, weights.index, None)
+        if self._chance(0.8):
+            spread = int(4000 * terms**0.5)
+            values = self.rng.integers(-spread, spread, channels, dtype=np.int32)
+            quant = Quant(tuple(float(np.float32(s)) for s in scales), (0,) * len(scales), 0)
+            bias = self._tensor((channels,), DType.S32, quant, values)
+            inputs = (x.index, weights.index, bias)
+        wild = 12.0 if self._chance(0.15) else 1.0
+        fitting = float(scales.max()) * 40 * terms**0.5
+        out = self._activation(shape, fitting * 2.0 ** self.rng.uniform(-wild, wild))
+        self.ops.append(Op(len(self.ops), kind, 1, inputs, (out.index,), attrs))

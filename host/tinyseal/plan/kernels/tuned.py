@@ -1,0 +1,185 @@
+"""Kernels of ours for cores with packed 16-bit products (Cortex-M4, M7, M33).
+
+Zero points are folded on the host: the input's into where each sum starts, the output's into what
+the last rounding adds. That leaves seven instructions to requantise, under the ranges that
+`channels` proves; a layer outside them is left to the other sets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tinyseal.board import Board
+from tinyseal.graph.fixedpoint import requantize_s8
+from tinyseal.graph.lowering import Array
+from tinyseal.graph.ops.convolution import Conv2D
+from tinyseal.graph.ops.fully_connected import FullyConnected
+from tinyseal.plan.kernels.kernel import Kernel, KernelSet
+from tinyseal.plan.kernels.lag import block_lag
+
+PIXELS: Final = 4  # NN_TUNED_PRODUCT_PIXELS
+_GROUP: Final = 4  # inputs widened at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """`struct nn_tuned_product`."""
+
+    depth: int
+    out_ch: int
+    weights: Array  # int8 [pairs of channels, depth / 2, 4]
+    channels: Array  # int32 [pairs * 2, 4]
+
+
+def channels(p: Conv2D | FullyConnected, weights: Array) -> npt.NDArray[np.int64] | None:
+    """Start, multiplier, rounding and shift of every channel (firmware: nn_tuned.h), or None
+    where a channel leaves the ranges in which they are exact. `weights` is [out_ch, depth].
+
+    Exact needs |sum| < 2^30 (it is doubled), a right shift of 1 or more, and room in 32 bits for
+    quotient, half and shifted zero point together. A channel that has one value whatever the
+    input, as training leaves dead ones, gets it from its rounding alone.
+    """
+    wide = weights.astype(np.int64)
+    start = p.in_offset * wide.sum(axis=1) + (0 if p.bias is None else p.bias)
+    up, down = (np.maximum(wide * 127, wide * -128), np.minimum(wide * 127, wide * -128))
+    above, below = up.sum(axis=1), down.sum(axis=1)
+    multiplier, shift = p.multipliers.astype(np.int64), -p.shifts.astype(np.int64)
+    ends = [
+        requantize_s8(start + side, p.multipliers, p.shifts, p.out_offset, -128, 127)
+        for side in (above, below)
+    ]
+    # Monotonic, if nothing is shifted out to the left: between equal ends nothing else comes.
+    constant = (ends[0] == ends[1]) & (shift >= 0)
+    start, multiplier = np.where(constant, 0, start), np.where(constant, 0, multiplier)
+    shift, offset = np.where(constant, 1, shift), np.where(constant, ends[0], p.out_offset)
+    reach = np.maximum(np.abs(start + above), np.abs(start + below))
+    if reach.max() >= 2**30 or shift.min() < 1:
+        return None
+    high = ((reach * multiplier + (1 << 30)) >> 31) + 1  # of the product, and one for its sign
+    rounding = (np.int64(1) << (shift - 1)) + (offset.astype(np.int64) << shift)
+    if (high + np.abs(rounding)).max() >= 2**31:
+        return None
+    return np.stack([start, multiplier, rounding, shift], axis=1)
+
+
+def product(p: Conv2D | FullyConnected) -> Product:
+    """Weights and channels by pairs, a channel of zeros beside an odd last one.
+
+    Each filter row becomes a multiple of four inputs; of four weights of channels a and b the
+    bytes are a0 b0 a2 b2 a1 b1 a3 b3.
+    """
+    rows = p.weights.reshape(p.weights.shape[0], _runs(p), -1)
+    words = channels(p, rows.reshape(len(rows), -1))
+    assert words is not None
+    spare = len(rows) % 2
+    padded = np.pad(rows, ((0, spare), (0, 0), (0, -rows.shape[2] % _GROUP)))
+    depth = padded.shape[1] * padded.shape[2]
+    groups = padded.reshape(-1, 2, depth // _GROUP, 2, 2)  # pair, channel, group, k + 2, k + 1
+    return Product(
+        depth,
+        len(rows),
+        groups.transpose(0, 2, 4, 3, 1).reshape(-1, depth // 2, 4),
+        np.pad(words, ((0, spare), (0, 0))).astype(np.int32),
+    )
+
+
+def _runs(p: Conv2D | FullyConnected) -> int:
+    return p.filter_h if isinstance(p, Conv2D) else 1
+
+
+def _depth(p: Conv2D | FullyConnected) -> int:
+    run = int(p.weights[0].size) // _runs(p)
+    return _runs(p) * (run + -run % _GROUP)
+
+
+def _supported(p: Conv2D | FullyConnected, board: Board) -> bool:
+    core = board.core
+    return core.has_dsp and not core.has_mve and channels(p, _by_channel(p)) is not None
+
+
+def _by_channel(p: Conv2D | FullyConnected) -> Array:
+    return p.weights.reshape(p.weights.shape[0], -1)
+
+
+def _conv(p: Conv2D, board: Board) -> bool:
+    solid = p.dilation_w == 1 or p.filter_w == 1
+    return p.groups == 1 and solid and _supported(p, board)
+
+
+def _conv_1x1(p: Conv2D, board: Board) -> bool:
+    single = p.filter_h == p.filter_w == p.stride_h == p.stride_w == 1
+    return single and _conv(p, board)
+
+
+def _fc_batches(p: FullyConnected, board: Board) -> bool:
+    return p.batches > 1 and p.filter_offset == 0 and _supported(p, board)
+
+
+def _columns(p: Conv2D | FullyConnected, board: Board) -> int:
+    return 2 * PIXELS * _depth(p)
+
+
+def _conv_scratch(p: Conv2D, board: Board) -> int:
+    return _columns(p, board) + PIXELS * p.filter_w * p.in_ch
+
+
+def _conv_lag(p: Conv2D, board: Board) -> int:
+    return block_lag(p, PIXELS)
+
+
+def _fc_lag(p: FullyConnected, board: Board) -> int:
+    ends = np.arange(PIXELS, p.batches, PIXELS)
+    return max(0, int((ends * (p.out_depth - p.in_depth)).max(initial=0)))
+
+
+def pixels(p: Conv2D | FullyConnected) -> int:
+    """Output pixels; of a dense layer, its batches."""
+    return p.batches * p.out_h * p.out_w if isinstance(p, Conv2D) else p.batches
+
+
+def _product_instructions(p: Conv2D | FullyConnected, board: Board) -> float:
+    depth, pairs = _depth(p), -(-len(p.weights) // 2)
+    full, rest = divmod(pixels(p), PIXELS)
+    groups = full + (rest > 0)
+    widen = groups * (60 + 5.5 * depth)
+    return widen + pairs * (full * (6.5 * depth + 100) + rest * (3.5 * depth + 40)) + 50.0
+
+
+def _conv_instructions(p: Conv2D, board: Board) -> float:
+    gather = pixels(p) * (35 + p.filter_h * 25)
+    return gather + _product_instructions(p, board)
+
+
+KERNELS: Final = (
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_conv_1x1_s8",
+        Conv2D,
+        instructions=_product_instructions,
+        supports=_conv_1x1,
+        scratch=_columns,
+        lag=_conv_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_conv_1x1_s8",
+        FullyConnected,
+        instructions=_product_instructions,
+        supports=_fc_batches,
+        scratch=_columns,
+        lag=_fc_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_conv_s8",
+        Conv2D,
+        instructions=_conv_instructions,
+        supports=_conv,
+        scratch=_conv_scratch,
+        lag=_conv_lag,
+    ),
+)
