@@ -1,5 +1,6 @@
 """Keys, images, provisioning and merged files; imgtool judges the format in both directions."""
 
+import ctypes
 import json
 import os
 import random
@@ -15,6 +16,8 @@ from imgtool.main import imgtool as imgtool_cli
 from intelhex import IntelHex
 
 from tinyseal.board import board_names, load_board
+from tinyseal.build.firmware import ROOT
+from tinyseal.build.native import compile_native
 from tinyseal.cli import main
 from tinyseal.errors import ImageError, KeyFileError, ToolError, UsageError
 from tinyseal.package import mcuboot
@@ -29,6 +32,13 @@ from tinyseal.package.keys import (
 )
 from tinyseal.package.mcuboot import Flag, Tlv, Version, read_image
 from tinyseal.package.merge import merge, place, to_bin, to_hex
+from tinyseal.package.provision import (
+    Identity,
+    StorageKey,
+    counter_image,
+    read_storage,
+    storage_image,
+)
 from tinyseal.package.sign import (
     Dependency,
     SignRequest,
@@ -460,6 +470,16 @@ def test_sign_command_and_release(tinyseal, tmp_path):
         ["inspect", "{garbagehex}"],
         ["inspect", "{garbage}", "--key", "{garbage}"],
         ["inspect", "{garbage}", "--decrypt", str(DEV_SIGN)],
+        ["provision"],
+        ["provision", "-o", "{out}.elf"],
+        ["provision", "-o", "{out}.hex", "--device-id", "xyz"],
+        ["provision", "-o", "{out}.hex", "--device-key", str(DEV_ENCRYPT)],
+        ["provision", "-o", "{out}.hex", "--decrypt-key", "{garbage}"],
+        ["provision", "-o", "{out}.hex", "--counter", "app"],
+        ["provision", "-o", "{out}.hex", "--counter", "app:4294967296"],
+        ["provision", "-o", "{out}.hex", "--counter", "votes:1"],
+        ["provision", "--flash", "{garbage}"],
+        ["provision", "--board", "host", "-o", "{out}.hex"],
         ["merge", "-o", "{out}.hex"],
         ["merge", "-o", "{out}.txt", "--app", "{garbage}"],
         ["merge", "-o", "{out}.hex", "--bootloader", "{garbagehex}"],
@@ -478,6 +498,174 @@ def test_garbage_gives_one_line(tinyseal, arguments, tmp_path):
     code, _, err = tinyseal(*words)
     assert code in (1, 2)
     assert err.startswith("error: ") and err.count("\n") == 1, err
+
+
+# Provisioning: the firmware's own code reads what Python writes
+
+
+@pytest.fixture(scope="session")
+def nv():
+    folders = [ROOT / "firmware" / name for name in ("hal", "nv", "sim")]
+    sources = [p for d in folders[1:] for p in sorted(d.glob("*.c")) if "power" not in p.name]
+    return ctypes.CDLL(str(compile_native("nv.so", sources, folders, flags=["-shared", "-fPIC"])))
+
+
+class Area(ctypes.Structure):
+    _fields_ = [("flash", ctypes.c_void_p), ("start", ctypes.c_uint32), ("bytes", ctypes.c_uint32)]
+
+
+class Kv(ctypes.Structure):
+    _fields_ = [("area", Area), *[(n, ctypes.c_uint32) for n in ("sequence", "bank", "bytes")]]
+
+
+class Counter(ctypes.Structure):
+    _fields_ = [
+        ("area", Area),
+        ("endurance", ctypes.c_uint32),
+        *[(name, ctypes.c_uint32) for name in ("value", "base", "sequence", "sector", "next")],
+    ]
+
+
+def flash_with(nv, flash, data):
+    """The strict simulator, with `data` programmed where it is not erased; its struct."""
+    nv.flash_sim_configure(len(data), flash.erase_bytes, flash.program_bytes)
+    base = ctypes.addressof(ctypes.c_char.in_dll(nv, "flash_sim"))
+    call = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint32, ctypes.c_char_p, ctypes.c_uint32)
+    program = call(ctypes.c_void_p.from_address(base + ctypes.sizeof(ctypes.c_void_p)).value)
+    unit = flash.program_bytes
+    for at in range(0, len(data), unit):
+        if any(b != 0xFF for b in data[at : at + unit]):
+            assert program(at, data[at : at + unit], unit) == 0
+    return base
+
+
+def kv_value(nv, kv, key):
+    buffer, size = ctypes.create_string_buffer(256), ctypes.c_uint32()
+    assert nv.nv_kv_get(ctypes.byref(kv), key, buffer, 256, ctypes.byref(size)) == 0
+    return None if size.value == 0xFFFFFFFF else buffer.raw[: size.value]
+
+
+@pytest.fixture(scope="session")
+def identity(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("identity")
+    return Identity(
+        bytes(range(16)),
+        create_key(folder / "device.pem", Use.SIGN),
+        create_key(folder / "decrypt.pem", Use.ENCRYPT),
+        (create_key(folder / "v1.pem", Use.SIGN), create_key(folder / "v2.pem", Use.SIGN)),
+    )
+
+
+UNITS = [1, 2, 4, 8, 16, 32]
+
+
+def with_unit(board, unit):
+    return board.model_copy(
+        update={"flash": board.flash.model_copy(update={"program_bytes": unit})}
+    )
+
+
+GEOMETRIES = [*BOARDS, *(with_unit(M4, unit) for unit in UNITS)]
+NAMES = [f"{b.name}-{b.flash.program_bytes}" for b in GEOMETRIES]
+
+
+@pytest.mark.parametrize("board", GEOMETRIES, ids=NAMES)
+def test_firmware_reads_the_storage_that_python_writes(board, nv, identity):
+    values = identity.values()
+    data = storage_image(board, values)
+    assert len(data) == board.partitions("storage")[0].bytes
+    kv = Kv(Area(flash_with(nv, board.flash, data), 0, len(data)))
+    assert nv.nv_kv_mount(ctypes.byref(kv)) == 0
+    assert {k: kv_value(nv, kv, k) for k in StorageKey} == values
+    assert kv_value(nv, kv, 5) is None
+    assert values[StorageKey.DECRYPT_KEY] == identity.decrypt_key.private.private_bytes_raw()
+    # and can go on from there, which Python reads again
+    assert nv.nv_kv_set(ctypes.byref(kv), 0x100, b"own", 3) == 0
+    assert nv.nv_kv_set(ctypes.byref(kv), 0x101, b"", 0) == 0
+    read = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint32, ctypes.c_char_p, ctypes.c_uint32)
+    back = ctypes.create_string_buffer(len(data))
+    fetch = read(ctypes.c_void_p.from_address(kv.area.flash).value)
+    assert fetch(0, ctypes.cast(back, ctypes.c_char_p), len(data)) == 0
+    assert read_storage(board, back.raw) == {**values, 0x100: b"own", 0x101: b""}
+
+
+@pytest.mark.parametrize("board", GEOMETRIES, ids=NAMES)
+def test_firmware_reads_the_counters_that_python_starts(board, nv):
+    values = {"app": 3, "capsule": 2**32 - 1, "queries": 70000}
+    data = counter_image(board, values)
+    partition = board.partitions("counter")[0]
+    assert len(data) == partition.bytes
+    base = flash_with(nv, board.flash, data)
+    for name, (offset, size) in board.counter_areas().items():
+        counter = Counter(Area(base, offset - partition.offset, size), 1000)
+        assert nv.nv_counter_mount(ctypes.byref(counter)) == 0
+        assert counter.value == values.get(name, 0)
+        assert nv.nv_counter_format(ctypes.byref(counter), 0) == -4  # it is there
+        if name != "capsule":
+            assert nv.nv_counter_advance(ctypes.byref(counter), 1) == 0
+
+
+def test_storage_refuses_what_does_not_fit(identity):
+    with pytest.raises(ImageError, match="a bank has room for"):
+        storage_image(M4, {256: bytes(0x8000)})
+    with pytest.raises(ImageError, match="out of range"):
+        storage_image(M4, {0xFFFF: b""})
+    with pytest.raises(UsageError, match="has 3 bytes"):
+        Identity(b"abc").values()
+    with pytest.raises(UsageError, match="vendor keys"):
+        Identity(bytes(16), vendor_keys=identity.vendor_keys * 3).values()
+    with pytest.raises(UsageError, match="expected one of"):
+        counter_image(M4, {"votes": 1})
+
+
+def test_reading_damaged_storage_never_raises(identity):
+    rng = random.Random(17)
+    base = storage_image(M4, identity.values())
+    assert read_storage(M4, base) == identity.values()
+    assert read_storage(M4, b"\xff" * len(base)) == {}
+    for _ in range(500):
+        data = bytearray(base)
+        for _ in range(rng.randrange(1, 6)):
+            data[rng.randrange(600)] = rng.randrange(256)
+        read_storage(M4, bytes(data))
+
+
+def test_provision_command_fills_a_virtual_flash(tmp_path, tinyseal):
+    flash, secret = tmp_path / "flash.bin", tmp_path / "device.pem"
+    assert tinyseal("keys", "new", secret)[0] == 0
+    words = ["provision", "--board", "qemu-m4", "--device-key", secret, "--flash", flash]
+    code, text, _ = tinyseal(
+        *words, "--device-id", "00" * 15 + "07", "--counter", "app:3", "--json"
+    )
+    assert code == 0 and not json.loads(text)["counters_kept"]
+    assert stat.S_IMODE(flash.stat().st_mode) == 0o600
+    storage = M4.partitions("storage")[0]
+    data = flash.read_bytes()
+    values = read_storage(M4, data[storage.offset : storage.end])
+    assert values[StorageKey.DEVICE_ID] == bytes(15) + b"\x07"
+    counters = M4.partitions("counter")[0]
+    assert data[counters.offset : counters.end] == counter_image(M4, {"app": 3})
+    code, _, err = tinyseal(*words)
+    assert code == 1 and "--replace" in err
+    code, text, _ = tinyseal(*words, "--replace", "--counter", "app:0", "--json")
+    assert code == 0 and json.loads(text)["counters_kept"]
+    again = flash.read_bytes()
+    assert again[counters.offset : counters.end] == data[counters.offset : counters.end]
+    assert again[storage.offset : storage.end] != data[storage.offset : storage.end]
+
+
+def test_provisioned_parts_merge_and_stay_private(tmp_path, tinyseal):
+    storage, counters, out = (tmp_path / n for n in ("storage.bin", "counters.bin", "all.hex"))
+    words = ["provision", "--decrypt-key", DEV_ENCRYPT, "--vendor-key", DEV_SIGN]
+    code, _, err = tinyseal(*words, "--storage", storage, "--counters", counters, "-o", out)
+    assert code == 0 and "development" in err
+    merged = tmp_path / "merged.hex"
+    code, _, _ = tinyseal("merge", "--storage", storage, "--counter", counters, "-o", merged)
+    assert code == 0 and merged.read_bytes() == out.read_bytes()
+    for path in (storage, counters, out, merged):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    code, _, err = tinyseal(*words, "-o", out, "--release")
+    assert code == 1 and "development key" in err
 
 
 # Merged files
@@ -527,3 +715,19 @@ def test_merge_command(tinyseal, tmp_path):
     assert (tmp_path / "all.bin").read_bytes().endswith(image.read_bytes())
     code, out, _ = tinyseal(*arguments)
     assert code == 0 and "app_a" in out
+
+
+def test_a_release_refuses_development_keys_in_images_and_bootloader(tmp_path, tinyseal):
+    boot, image, out = (tmp_path / n for n in ("boot.bin", "app.img", "all.hex"))
+    own = create_key(tmp_path / "own.pem", Use.SIGN)
+    words = ["merge", "--bootloader", boot, "--app", image, "-o", out, "--release"]
+    boot.write_bytes(b"\x01" * 100 + own.raw)
+    image.write_bytes(signed())
+    code, _, err = tinyseal(*words)
+    assert code == 1 and f"{image}: " in err and "development key" in err
+    image.write_bytes(sign_image(PAYLOAD, request(), own))
+    assert tinyseal(*words)[0] == 0
+    out.unlink()
+    boot.write_bytes(b"\x01" * 33 + load_key(DEV_SIGN).raw)
+    code, _, err = tinyseal(*words)
+    assert code == 1 and "bootloader trusts the development key" in err and not out.exists()

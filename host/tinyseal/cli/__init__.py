@@ -17,6 +17,7 @@ from tinyseal.cli import (
     inspect,
     keys,
     merge,
+    provision,
     sign,
     torture,
     torture_power,
@@ -51,6 +52,7 @@ app.command("console")(console.console)
 app.add_typer(keys.app, name="keys")
 app.command("sign")(sign.sign)
 app.command("inspect")(inspect.inspect)
+app.command("provision")(provision.provision)
 app.command("merge")(merge.merge)
 
 

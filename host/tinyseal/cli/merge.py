@@ -13,6 +13,7 @@ from tinyseal.cli.output import JsonOption, console, print_json
 from tinyseal.errors import UsageError
 from tinyseal.package.files import read_file, write_file
 from tinyseal.package.merge import Part, place, read_binary, room_of_bootloader, to_bin, to_hex
+from tinyseal.package.release import check_release
 
 BoardOption = typer.Option(DEFAULT_BOARD, "--board", "-b", help="The board it is for.")
 BootloaderOption = typer.Option(None, "--bootloader", help="Bootloader, .bin or .hex.")
@@ -22,6 +23,7 @@ CapsuleOption = typer.Option(None, "--capsule", help="Signed capsule for slot a.
 CapsuleBOption = typer.Option(None, "--capsule-b", help="Signed capsule for slot b.")
 StorageOption = typer.Option(None, "--storage", help="Storage, from tinyseal provision.")
 CounterOption = typer.Option(None, "--counter", help="Counters, from tinyseal provision.")
+ReleaseOption = typer.Option(False, "--release", help="Refuse development keys.")
 OutOption = typer.Option(..., "--out", "-o", help=".hex or .bin to write; may be given twice.")
 
 
@@ -34,6 +36,7 @@ def merge(
     capsule_b: Path | None = CapsuleBOption,
     storage: Path | None = StorageOption,
     counter: Path | None = CounterOption,
+    release: bool = ReleaseOption,
     out: list[Path] = OutOption,
     as_json: bool = JsonOption,
 ) -> None:
@@ -48,15 +51,20 @@ def merge(
         ("capsule", "a"): capsule_a,
         ("capsule", "b"): capsule_b,
     }
+    given = {where: read_file(path) for where, path in images.items() if path}
+    boot = read_binary(bootloader, room_of_bootloader(profile).address) if bootloader else None
+    if release:
+        check_release((), {str(images[where]): data for where, data in given.items()}, boot)
     parts = place(
         profile,
-        read_binary(bootloader, room_of_bootloader(profile).address) if bootloader else None,
-        {where: read_file(path) for where, path in images.items() if path},
+        boot,
+        given,
         read_file(storage) if storage else None,
         read_file(counter) if counter else None,
     )
     for path in out:
-        write_file(path, to_hex(parts) if path.suffix.lower() == ".hex" else to_bin(parts))
+        data = to_hex(parts) if path.suffix.lower() == ".hex" else to_bin(parts)
+        write_file(path, data, private=storage is not None)  # secret keys are in it then
     if as_json:
         print_json([part.to_json() for part in parts])
     else:

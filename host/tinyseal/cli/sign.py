@@ -13,9 +13,10 @@ from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphr
 from tinyseal.cli.numbers import parse_address
 from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.package.files import write_file
-from tinyseal.package.keys import Use, load_key, load_private, refuse_development
+from tinyseal.package.keys import Use, load_key, load_private
 from tinyseal.package.mcuboot import HEADER_BYTES
 from tinyseal.package.merge import read_binary
+from tinyseal.package.release import check_release
 from tinyseal.package.sign import (
     IMAGE_NUMBERS,
     ImageName,
@@ -97,7 +98,7 @@ def sign(
     signing = load_private(key, Use.SIGN, passphrase_source(passphrase_file, passphrase_env))
     encryption = load_key(encrypt, Use.ENCRYPT) if encrypt else None
     if release:
-        refuse_development((k.name, k.hash) for k in (signing, encryption) if k)
+        check_release(k for k in (signing, encryption) if k)
     place = slot_of(profile, name, letter)
     start = (place.address if request.load_address is None else request.load_address) + HEADER_BYTES
     data = sign_image(read_binary(source, start), request, signing, encryption)

@@ -9,8 +9,9 @@ from pathlib import Path
 from tinyseal.errors import ToolError
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Replaces `path` at once: a reader, or a power cut, finds the old bytes or the new ones."""
+def write_file(path: Path, data: bytes, private: bool = False) -> None:
+    """Replaces `path` at once: a reader, or a power cut, finds the old bytes or the new ones.
+    `private`: nobody but its owner can read it."""
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as e:
@@ -19,7 +20,7 @@ def write_file(path: Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            os.fchmod(file.fileno(), 0o600 if private else 0o666 & ~_umask())
             os.fsync(file.fileno())
         os.replace(name, path)
     except OSError as e:
