@@ -12,7 +12,7 @@ enum {
     FLASH_EIO = -1,     /* the chip reports a failure */
     FLASH_EBOUNDS = -2, /* outside of the flash, or of the area */
     FLASH_EALIGN = -3,  /* not in whole units */
-    FLASH_EVERIFY = -4, /* reads back other than written */
+    FLASH_EVERIFY = -4, /* reads back other than written, or would: a bit cannot go from 0 to 1 */
 };
 
 struct hal_flash {

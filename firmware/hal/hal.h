@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "flash.h"
+
 struct hal_uart {
     /* The next received byte, or -1 when there is none. Never waits. */
     int (*read)(void);
@@ -47,6 +49,7 @@ struct hal {
     const struct hal_clock *clock;
     const struct hal_reset *reset;
     const struct hal_id *id;
+    const struct hal_flash *flash; /* where the partitions are */
 };
 
 extern const struct hal hal;

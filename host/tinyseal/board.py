@@ -91,7 +91,7 @@ class Memory(Strict):
 
     RAM is listed fastest first: that is the order in which the planner fills it, and the first
     also holds data and stack. Of several memories of kind `flash`, the first holds the vectors,
-    and the one that [flash] names all the rest.
+    and the one that [firmware] or else [flash] names all the rest.
     """
 
     name: Annotated[
@@ -110,9 +110,13 @@ class Memory(Strict):
 
 
 class Flash(Strict):
-    """Geometry of the memory that holds the partitions."""
+    """Geometry of the flash that holds the partitions.
 
-    memory: Name  # which [[memory]] of kind "flash"
+    It is mapped as a memory, or out of the processor's sight behind a bus, with only a size.
+    """
+
+    memory: Name | None = None  # which [[memory]] of kind "flash"
+    bytes: Size | None = None  # in place of `memory`: of a flash that is not mapped
     erase_bytes: Size  # smallest erasable unit
     program_bytes: Size  # smallest programmable unit
     endurance_cycles: Count  # guaranteed erase cycles of one unit
@@ -169,6 +173,8 @@ class Firmware(Strict):
     hal: Name  # folder under firmware/hal
     uart_base: Address  # registers of the console's UART
     stack_bytes: Size
+    # the [[memory]] of kind "flash" that code lies in, where that is not the one of [flash]
+    code: Name | None = None
 
 
 class Capabilities(Strict):
@@ -190,12 +196,14 @@ class Flasher(Strict):
 
 
 class QemuRunner(Strict):
-    """A virtual board: how to start it. `{elf}` stands for the firmware."""
+    """A virtual board: how to start it. `{elf}` stands for the firmware, `{flash}` for the file
+    that keeps the flash. The flash lies at the file's start; all of it is erased in a new one."""
 
     kind: Annotated[Literal["qemu"], Field(description='"qemu"')]
     binary: Text
     package: Text  # Debian package
     args: Words
+    flash_file_bytes: Size | None = None  # of the whole file; without it, there is none
 
 
 class Board(Strict):
@@ -224,9 +232,32 @@ class Board(Strict):
         return tuple(m for m in self.memory if m.arena_bytes)
 
     @property
+    def code_memory(self) -> str | None:
+        """The memory of code and constants; None on the build machine."""
+        own = self.firmware.code if self.firmware else None
+        return own or (self.flash.memory if self.flash else None)
+
+    @property
     def flash_bytes(self) -> int:
         """Room for code and constants; 0 on a board without flash (the build machine)."""
-        return sum(m.bytes for m in self.memory if m.kind == "flash")
+        partitions = self.flash.memory if self.flash else None
+        return sum(
+            m.bytes
+            for m in self.memory
+            if m.kind == "flash" and (m.name != partitions or m.name == self.code_memory)
+        )
+
+    @property
+    def flash_memory(self) -> Memory | None:
+        """Where the flash of [flash] is mapped, if it is."""
+        return next((m for m in self.memory if self.flash and m.name == self.flash.memory), None)
+
+    @property
+    def partitioned_bytes(self) -> int:
+        """Size of the flash of [flash]; 0 if there is none."""
+        if self.flash is None:
+            return 0
+        return self.flash.bytes or (self.flash_memory.bytes if self.flash_memory else 0)
 
     @property
     def ram_bytes(self) -> int:
@@ -368,8 +399,16 @@ def _sense_faults(data: Mapping[str, Any]) -> Iterator[str]:
             yield f"flash: missing; expected [flash] with {keys}, for memory {flash_names[0]}"
         if partition:
             yield "partition: expected none without [flash]"
+    for firmware in _sound(Firmware, [data.get("firmware")]):
+        if firmware.code is not None and firmware.code not in flash_names:
+            yield (
+                f'firmware.code: expected a memory of kind "flash" '
+                f"({', '.join(flash_names) or 'there is none'}), is {json.dumps(firmware.code)}"
+            )
     for flash in _sound(Flash, [data.get("flash")]):
-        if flash.memory not in flash_names:
+        if (flash.memory is None) == (flash.bytes is None):
+            yield "flash: expected either memory, or bytes for a flash that is not mapped"
+        if flash.memory is not None and flash.memory not in flash_names:
             yield (
                 f'flash.memory: expected a memory of kind "flash" '
                 f"({', '.join(flash_names) or 'there is none'}), is {json.dumps(flash.memory)}"
@@ -379,7 +418,8 @@ def _sense_faults(data: Mapping[str, Any]) -> Iterator[str]:
                 f"flash.program_bytes: expected a divisor of erase_bytes = {flash.erase_bytes}, "
                 f"is {flash.program_bytes}"
             )
-        size = next((m.bytes for m in memory if m.name == flash.memory and m.kind == "flash"), None)
+        mapped = (m.bytes for m in memory if m.name == flash.memory and m.kind == "flash")
+        size = flash.bytes or next(mapped, None)
         yield from _partition_faults(partition, flash, size)
 
 
@@ -425,7 +465,7 @@ def _partition_faults(
                 )
         if flash_bytes is not None and p.end > flash_bytes:
             yield (
-                f"partition {p.name}: expected to end within {flash.memory}'s "
+                f"partition {p.name}: expected to end within {flash.memory or 'the flash'}'s "
                 f"{flash_bytes:#x} bytes, ends at {p.end:#x}"
             )
         least = len(COUNTERS) * COUNTER_UNITS * flash.erase_bytes

@@ -1,8 +1,13 @@
-/* Avnet LX60 FPGA board with an LX106 core: 16550 UART, CCOUNT, board registers.
+/* Avnet LX60 FPGA board with an LX106 core: 16550 UART, CCOUNT, CFI flash, board
+ * registers.
  * SPDX-License-Identifier: Apache-2.0
  * Addresses and registers: QEMU, hw/xtensa/xtfpga.c. */
+#include <string.h>
+
 #include "board_config.h"
+#include "cfi.h"
 #include "extend.h"
+#include "flash_check.h"
 #include "hal.h"
 #include "mmio.h"
 #include "noinit.h"
@@ -60,11 +65,49 @@ static size_t id_read(uint8_t *id, size_t cap)
     return 0;
 }
 
+static const struct hal_flash flash;
+static const struct cfi cfi = { .base = BOARD_FLASH_BASE, .width = BOARD_FLASH_PROGRAM_BYTES };
+
+static int flash_read(uint32_t address, void *bytes, uint32_t len)
+{
+    const int err = flash_check_read(&flash, address, len);
+
+    if (!err) {
+        memcpy(bytes, (const void *)(uintptr_t)(BOARD_FLASH_BASE + address), len);
+    }
+    return err;
+}
+
+static int flash_program(uint32_t address, const void *bytes, uint32_t len)
+{
+    const int err = flash_check_program(&flash, address, bytes, len);
+
+    return err ? err : cfi_program(cfi, address, bytes, len);
+}
+
+static int flash_erase(uint32_t address)
+{
+    const int err = flash_check_erase(&flash, address);
+
+    return err ? err : cfi_erase(cfi, address);
+}
+
+static const struct hal_flash flash = {
+    .read = flash_read,
+    .program = flash_program,
+    .erase = flash_erase,
+    .bytes = BOARD_FLASH_BYTES,
+    .erase_bytes = BOARD_FLASH_ERASE_BYTES,
+    .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
+};
+
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
 static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = cycle_ticks };
 static const struct hal_reset reset = { .cause = noinit_cause, .now = reset_now };
 static const struct hal_id id = { .read = id_read };
-const struct hal hal = { .uart = &uart, .clock = &clock, .reset = &reset, .id = &id };
+const struct hal hal = {
+    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
+};
 
 void hal_init(void)
 {

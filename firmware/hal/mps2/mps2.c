@@ -1,7 +1,12 @@
 /* Arm MPS2 and MPS3 FPGA boards: CMSDK UART, SysTick. SPDX-License-Identifier: Apache-2.0
+ * They have no flash that the processor can write: a part of their RAM is used as such, by the
+ * rules of NOR flash.
  * Registers: Arm DDI 0479D, "APB UART". */
+#include <string.h>
+
 #include "board_config.h"
 #include "cortexm.h"
+#include "flash_check.h"
 #include "hal.h"
 #include "mmio.h"
 #include "noinit.h"
@@ -14,6 +19,8 @@
 #define STATE_TX_FULL 1u
 #define STATE_RX_FULL 2u
 #define CTRL_TX_RX 3u
+
+_Static_assert(BOARD_FLASH_PROGRAM_BYTES == 4, "words are written");
 
 static int uart_read(void)
 {
@@ -39,11 +46,58 @@ static size_t id_read(uint8_t *id, size_t cap)
     return 0; /* the SCC registers name the FPGA image, not this board */
 }
 
+static const struct hal_flash flash;
+
+static int flash_read(uint32_t address, void *bytes, uint32_t len)
+{
+    const int err = flash_check_read(&flash, address, len);
+
+    if (!err) {
+        memcpy(bytes, (const void *)(uintptr_t)(BOARD_FLASH_BASE + address), len);
+    }
+    return err;
+}
+
+static int flash_program(uint32_t address, const void *bytes, uint32_t len)
+{
+    const int err = flash_check_program(&flash, address, bytes, len);
+    const uint8_t *p = bytes;
+
+    for (uint32_t at = 0; !err && at < len; at += 4) {
+        uint32_t word;
+
+        memcpy(&word, p + at, sizeof word);
+        mmio_write32(BOARD_FLASH_BASE + address + at, word);
+    }
+    return err;
+}
+
+static int flash_erase(uint32_t address)
+{
+    const int err = flash_check_erase(&flash, address);
+
+    for (uint32_t at = 0; !err && at < BOARD_FLASH_ERASE_BYTES; at += 4) {
+        mmio_write32(BOARD_FLASH_BASE + address + at, UINT32_MAX);
+    }
+    return err;
+}
+
+static const struct hal_flash flash = {
+    .read = flash_read,
+    .program = flash_program,
+    .erase = flash_erase,
+    .bytes = BOARD_FLASH_BYTES,
+    .erase_bytes = BOARD_FLASH_ERASE_BYTES,
+    .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
+};
+
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
 static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = cortexm_systick_ticks };
 static const struct hal_reset reset = { .cause = noinit_cause, .now = cortexm_reset };
 static const struct hal_id id = { .read = id_read };
-const struct hal hal = { .uart = &uart, .clock = &clock, .reset = &reset, .id = &id };
+const struct hal hal = {
+    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
+};
 
 void hal_init(void)
 {

@@ -48,7 +48,13 @@ COMPILE_FLAGS: Final = ("-std=c11", "-g", "-ffunction-sections", "-fdata-section
 # Its requantisation relies on sums that wrap: left shifts, and right ones by 31, where the mask
 # is (1 << 31) - 1. Its warnings are its authors' business.
 CMSIS_NN_FLAGS: Final = ("-fwrapv", "-w")
-LINK_FLAGS: Final = ("-nostartfiles", "-Wl,--gc-sections", "-Wl,--fatal-warnings")
+# Functions that run from RAM share its segment with data: no MMU is there to tell them apart.
+LINK_FLAGS: Final = (
+    "-nostartfiles",
+    "-Wl,--gc-sections",
+    "-Wl,--fatal-warnings",
+    "-Wl,--no-warn-rwx-segments",
+)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ def generate_link_script(board: Board) -> str:
     """`link.ld`: vectors first, then code and constants, then RAM with the stack at its end."""
     firmware_of(board)
     flash = [m for m in board.memory if m.kind == "flash"]
-    code = next((m for m in flash if board.flash and m.name == board.flash.memory), None)
+    code = next((m for m in flash if m.name == board.code_memory), None)
     if code is None:
-        raise BoardError(f"{board.name}: no [flash] to place code in")
+        raise BoardError(f"{board.name}: neither [firmware] nor [flash] names a memory for code")
     return render(
         "link.ld",
         board=board,

@@ -192,6 +192,11 @@ class Client:
         lines, _ = self._collect(command, seconds, lambda line: line == "m-ready")
         return lines
 
+    def command(self, command: str, seconds: float | None = None) -> str:
+        """What follows `ok ` in the answer to any command, sent once."""
+        _, answer = self._exchange(command, seconds or self._seconds, _is_final)
+        return answer.removeprefix("ok").strip()
+
     def raw(self, data: bytes) -> None:
         """Sends bytes as they are: for tests of what the board makes of noise."""
         self._write(data)

@@ -12,16 +12,55 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 from tinyseal.board import Board
+from tinyseal.build.firmware import ROOT
 from tinyseal.errors import DeviceError
 
 START_SECONDS: Final = 20.0
 _PR_SET_PDEATHSIG: Final = 1
+
+
+def default_flash(board: Board) -> Path:
+    """The file that keeps a virtual board's flash from one run to the next."""
+    return ROOT / "build" / board.name / "flash.bin"
+
+
+def prepare_flash(board: Board, file: Path, fresh: bool = False) -> None:
+    """Creates the flash's file, erased, if it is not there or a `fresh` one is wanted.
+
+    DeviceError if the board keeps no flash in a file, or the file there has another size.
+    """
+    if board.runner is None or board.runner.flash_file_bytes is None:
+        raise DeviceError(f"{board.name}: keeps no flash in a file")
+    size = board.runner.flash_file_bytes
+    try:
+        if file.exists() and not fresh:
+            if file.stat().st_size != size:
+                raise DeviceError(
+                    f"{file}: expected {size} B of flash for {board.name}, has "
+                    f"{file.stat().st_size}; remove it for an erased one"
+                )
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scratch = file.with_name(f"{file.name}.{os.getpid()}")
+        with scratch.open("wb") as f:
+            f.write(b"\xff" * board.partitioned_bytes)
+            f.truncate(size)  # what is beyond the flash stays a hole
+        scratch.replace(file)
+    except OSError as e:
+        raise DeviceError(f"{file}: {e.strerror}") from e
+
+
+def _filled(arg: str, files: Mapping[str, str]) -> str:
+    """`arg` with the files' names in it, their commas doubled where QEMU parts options by them."""
+    if "=" in arg:
+        files = {key: name.replace(",", ",,") for key, name in files.items()}
+    return arg.format(**files)
 
 
 class QemuBoard:
@@ -37,9 +76,12 @@ class QemuBoard:
         board: Board,
         elf: Path,
         extra: Sequence[str] = (),
+        flash: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`extra` are further arguments for QEMU, such as a plugin or a debugger's port.
+        """`extra` are further arguments for QEMU, such as a plugin or a debugger's port. `flash`
+        is the file that keeps the board's flash, created erased if it is missing (see
+        `prepare_flash`); without one, the board starts with an erased flash that is forgotten.
 
         Raises DeviceError if the board is not virtual, or QEMU is missing or does not start.
         """
@@ -55,10 +97,17 @@ class QemuBoard:
         self._text = b""
         self._remarks = tempfile.TemporaryFile()  # noqa: SIM115  closed with the board
         self._libc = ctypes.CDLL(None, use_errno=True)
+        self._scratch = tempfile.TemporaryDirectory(prefix="tinyseal-flash-")
+        if runner.flash_file_bytes is not None:
+            flash = flash or Path(self._scratch.name) / "flash.bin"
+            prepare_flash(board, flash)
+        elif flash is not None:
+            raise DeviceError(f"{board.name}: keeps no flash in a file")
+        files = {"elf": str(elf), "flash": str(flash)}
         self._process = subprocess.Popen(
             [
                 runner.binary,
-                *(arg.format(elf=elf) for arg in runner.args),
+                *(_filled(arg, files) for arg in runner.args),
                 *extra,
                 *("-S", "-display", "none", "-monitor", "none", "-qmp", "stdio"),
                 *("-chardev", "pty,id=console", "-serial", "chardev:console"),
@@ -99,6 +148,7 @@ class QemuBoard:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+        self._scratch.cleanup()
 
     def __enter__(self) -> QemuBoard:
         return self
