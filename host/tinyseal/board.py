@@ -204,6 +204,8 @@ class QemuRunner(Strict):
     package: Text  # Debian package
     args: Words
     flash_file_bytes: Size | None = None  # of the whole file; without it, there is none
+    # QEMU tells the firmware that a write is done before it is in the file
+    flash_write_behind: Flag = False
 
 
 class Board(Strict):

@@ -96,6 +96,7 @@ class QemuBoard:
         self._clock = clock
         self._text = b""
         self._remarks = tempfile.TemporaryFile()  # noqa: SIM115  closed with the board
+        self._write_behind = runner.flash_write_behind
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._scratch = tempfile.TemporaryDirectory(prefix="tinyseal-flash-")
         if runner.flash_file_bytes is not None:
@@ -139,9 +140,24 @@ class QemuBoard:
         """Returns when QEMU has ended by itself, or by a signal."""
         self._process.wait()
 
+    def freeze(self) -> None:
+        """Stops the processor between two instructions. What it has written to the flash is in
+        the file when this returns."""
+        self._command("stop")
+
+    def kill(self) -> None:
+        """Power off, at once: SIGKILL. Use `close` to end QEMU in an orderly way."""
+        if self._write_behind:
+            self.freeze()
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> None:
-        """Ends QEMU. May be called twice."""
+        """Ends QEMU; the flash is in the file. May be called twice."""
         if self._process.poll() is None:
+            if self._write_behind:
+                with contextlib.suppress(DeviceError):
+                    self.freeze()
             self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._remarks):

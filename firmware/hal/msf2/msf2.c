@@ -1,0 +1,141 @@
+/* Microsemi SmartFusion2, with serial NOR flash on SPI 0. SPDX-License-Identifier: Apache-2.0
+ * Registers: Microsemi UG0331, "MMUART" and "Serial Peripheral Interface Controller". */
+#include "board_config.h"
+#include "cortexm.h"
+#include "hal.h"
+#include "mmio.h"
+#include "noinit.h"
+#include "spi_nor.h"
+#include "uart16550.h"
+
+#define UART_CLOCK_HZ (BOARD_CLOCK_HZ / 2) /* APB0 */
+
+#define SPI_CONTROL 0x40001000u
+#define SPI_FRAME_BITS 0x40001004u
+#define SPI_STATUS 0x40001008u
+#define SPI_RX 0x40001010u
+#define SPI_TX 0x40001014u
+#define SPI_CLOCK 0x40001018u
+#define SPI_SELECT 0x4000101cu
+
+#define SPI_ENABLE (1u << 0)
+#define SPI_MASTER (1u << 1)
+#define SPI_FRAMES_SHIFT 8
+#define SPI_HOLD_SELECT (1u << 26)
+#define SPI_BIG_FIFO (1u << 29)
+#define SPI_RX_EMPTY (1u << 6)
+
+/* Registers are words; the byte is in the low bits. */
+static uint8_t uart_get(uint32_t index)
+{
+    return (uint8_t)mmio_read32(BOARD_UART_BASE + 4 * index);
+}
+
+static void uart_put(uint32_t index, uint8_t value)
+{
+    mmio_write32(BOARD_UART_BASE + 4 * index, value);
+}
+
+static const struct uart16550 port = { .get = uart_get, .put = uart_put };
+
+static int uart_read(void)
+{
+    return uart16550_read(&port);
+}
+
+static void uart_write(const void *bytes, size_t len)
+{
+    uart16550_write(&port, bytes, len);
+}
+
+static size_t id_read(uint8_t *id, size_t cap)
+{
+    (void)id;
+    (void)cap;
+    return 0; /* QEMU's model has none */
+}
+
+static void nor_begin(uint32_t frames)
+{
+    /* The controller holds the chip select for as many frames. */
+    mmio_write32(SPI_CONTROL, SPI_MASTER | frames << SPI_FRAMES_SHIFT | SPI_HOLD_SELECT
+                                  | SPI_BIG_FIFO | SPI_ENABLE);
+}
+
+static uint8_t exchange(uint8_t byte)
+{
+    mmio_write32(SPI_TX, byte);
+    while (mmio_read32(SPI_STATUS) & SPI_RX_EMPTY) {
+    }
+    return (uint8_t)mmio_read32(SPI_RX);
+}
+
+static void nor_put(uint8_t byte)
+{
+    (void)exchange(byte);
+}
+
+static uint8_t nor_get(void)
+{
+    return exchange(0);
+}
+
+static void nor_end(void)
+{
+    mmio_write32(SPI_CONTROL, SPI_MASTER);
+}
+
+static const struct spi_nor nor = {
+    .begin = nor_begin,
+    .put = nor_put,
+    .get = nor_get,
+    .end = nor_end,
+    .erase_command = SPI_NOR_ERASE_64K,
+};
+_Static_assert(BOARD_FLASH_ERASE_BYTES == 0x10000, "what the erase command erases");
+
+static const struct hal_flash flash;
+
+static int flash_read(uint32_t address, void *bytes, uint32_t len)
+{
+    return spi_nor_read(&nor, &flash, address, bytes, len);
+}
+
+static int flash_program(uint32_t address, const void *bytes, uint32_t len)
+{
+    return spi_nor_program(&nor, &flash, address, bytes, len);
+}
+
+static int flash_erase(uint32_t address)
+{
+    return spi_nor_erase(&nor, &flash, address);
+}
+
+static const struct hal_flash flash = {
+    .read = flash_read,
+    .program = flash_program,
+    .erase = flash_erase,
+    .bytes = BOARD_FLASH_BYTES,
+    .erase_bytes = BOARD_FLASH_ERASE_BYTES,
+    .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
+};
+
+static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
+static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = cortexm_systick_ticks };
+static const struct hal_reset reset = { .cause = noinit_cause, .now = cortexm_reset };
+static const struct hal_id id = { .read = id_read };
+const struct hal hal = {
+    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
+};
+
+void hal_init(void)
+{
+    noinit_take_cause();
+    uart16550_start(&port, (uint16_t)(UART_CLOCK_HZ / (16u * BOARD_BAUD)));
+    cortexm_systick_start();
+    mmio_write32(SPI_CONTROL, SPI_MASTER); /* ends the controller's reset, too */
+    mmio_write32(SPI_FRAME_BITS, 8);
+    mmio_write32(SPI_CLOCK, 7); /* a sixteenth of APB0 */
+    mmio_write32(SPI_SELECT, 1);
+    spi_nor_start(&nor);
+}
