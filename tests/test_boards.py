@@ -181,7 +181,7 @@ def test_fault_names_key_and_expectation(tmp_path, change, fault):
 def test_missing_flash_section_names_its_keys(tmp_path):
     start, end = GOOD.index("[flash]"), GOOD.index("[clock]")
     assert faults(tmp_path, (GOOD[start:end], "")) == [
-        "flash: missing; expected [flash] with memory, bytes, erase_bytes, program_bytes, "
+        "flash: missing; expected [flash] with memory, erase_bytes, program_bytes, "
         "endurance_cycles, for memory rom"
     ]
 

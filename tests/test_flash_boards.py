@@ -56,7 +56,7 @@ def test_driver_keeps_the_rules_of_nor_flash(board):
     unit, block = flash.program_bytes, flash.erase_bytes
     at = board.partitions("storage")[0].offset
     with booted(board) as client:
-        assert client.command("geometry") == f"{board.partitioned_bytes} {block} {unit}"
+        assert client.command("geometry") == f"{board.flash_memory.bytes} {block} {unit}"
         client.command(f"erase {at}", 30.0)
         client.command(f"erase {at + block}", 30.0)
         assert client.command(f"read {at} 128") == "ff" * 128
@@ -69,7 +69,7 @@ def test_driver_keeps_the_rules_of_nor_flash(board):
         assert client.command(f"read {at + block - 64} 128") == data + "ff" * 64
         assert refused(client, f"program {at} {'ff' * unit}") == EVERIFY  # byte 0 is 00
         assert client.command(f"read {at} 64") == data
-        end = board.partitioned_bytes
+        end = board.flash_memory.bytes
         for address, length in ((end, 1), (end - 1, 2), (4294967295, 1), (end - 4, 128)):
             assert refused(client, f"read {address} {length}") == EBOUNDS
         for address in (end, 4294967296 - unit):

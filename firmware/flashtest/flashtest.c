@@ -93,7 +93,7 @@ static int kv_get(uint32_t *value, int *is_there)
 static void use_areas(void)
 {
     counter = (struct nv_counter){
-        .area = { hal.flash, BOARD_COUNTER_OFFSET, BOARD_COUNTER_BYTES },
+        .area = { hal.flash, BOARD_COUNTER_QUERIES_OFFSET, BOARD_COUNTER_QUERIES_BYTES },
         .endurance_cycles = BOARD_FLASH_ENDURANCE_CYCLES,
     };
     kv = (struct nv_kv){ .area = { hal.flash, BOARD_STORAGE_OFFSET, BOARD_STORAGE_BYTES } };

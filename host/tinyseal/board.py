@@ -112,11 +112,11 @@ class Memory(Strict):
 class Flash(Strict):
     """Geometry of the flash that holds the partitions.
 
-    It is mapped as a memory, or out of the processor's sight behind a bus, with only a size.
+    Where the processor does not see it (serial NOR), its memory's base is an address of its own
+    for merged files, and [firmware] names another memory for code.
     """
 
-    memory: Name | None = None  # which [[memory]] of kind "flash"
-    bytes: Size | None = None  # in place of `memory`: of a flash that is not mapped
+    memory: Name  # which [[memory]] of kind "flash"
     erase_bytes: Size  # smallest erasable unit
     program_bytes: Size  # smallest programmable unit
     endurance_cycles: Count  # guaranteed erase cycles of one unit
@@ -251,15 +251,8 @@ class Board(Strict):
 
     @property
     def flash_memory(self) -> Memory | None:
-        """Where the flash of [flash] is mapped, if it is."""
+        """The memory that [flash] names; None on the build machine."""
         return next((m for m in self.memory if self.flash and m.name == self.flash.memory), None)
-
-    @property
-    def partitioned_bytes(self) -> int:
-        """Size of the flash of [flash]; 0 if there is none."""
-        if self.flash is None:
-            return 0
-        return self.flash.bytes or (self.flash_memory.bytes if self.flash_memory else 0)
 
     @property
     def ram_bytes(self) -> int:
@@ -408,9 +401,7 @@ def _sense_faults(data: Mapping[str, Any]) -> Iterator[str]:
                 f"({', '.join(flash_names) or 'there is none'}), is {json.dumps(firmware.code)}"
             )
     for flash in _sound(Flash, [data.get("flash")]):
-        if (flash.memory is None) == (flash.bytes is None):
-            yield "flash: expected either memory, or bytes for a flash that is not mapped"
-        if flash.memory is not None and flash.memory not in flash_names:
+        if flash.memory not in flash_names:
             yield (
                 f'flash.memory: expected a memory of kind "flash" '
                 f"({', '.join(flash_names) or 'there is none'}), is {json.dumps(flash.memory)}"
@@ -420,8 +411,7 @@ def _sense_faults(data: Mapping[str, Any]) -> Iterator[str]:
                 f"flash.program_bytes: expected a divisor of erase_bytes = {flash.erase_bytes}, "
                 f"is {flash.program_bytes}"
             )
-        mapped = (m.bytes for m in memory if m.name == flash.memory and m.kind == "flash")
-        size = flash.bytes or next(mapped, None)
+        size = next((m.bytes for m in memory if m.name == flash.memory and m.kind == "flash"), None)
         yield from _partition_faults(partition, flash, size)
 
 
@@ -467,7 +457,7 @@ def _partition_faults(
                 )
         if flash_bytes is not None and p.end > flash_bytes:
             yield (
-                f"partition {p.name}: expected to end within {flash.memory or 'the flash'}'s "
+                f"partition {p.name}: expected to end within {flash.memory}'s "
                 f"{flash_bytes:#x} bytes, ends at {p.end:#x}"
             )
         least = len(COUNTERS) * COUNTER_UNITS * flash.erase_bytes

@@ -98,8 +98,7 @@ def _show(board: Board) -> None:
         facts.add_row(
             "[dim]flash geometry[/]",
             f"erase {board.flash.erase_bytes} B, program {board.flash.program_bytes} B, "
-            f"{board.flash.endurance_cycles} cycles "
-            f"({board.flash.memory or size_text(board.partitioned_bytes) + ', not mapped'})",
+            f"{board.flash.endurance_cycles} cycles ({board.flash.memory})",
         )
     if board.power:
         facts.add_row(

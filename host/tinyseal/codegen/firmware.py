@@ -38,6 +38,7 @@ def generate_board_config(board: Board) -> str:
     return render(
         "board_config.h",
         board=board,
+        counters=board.counter_areas() if board.partitions("counter") else {},
         arena_bytes=per_region(tuple(m.arena_bytes for m in board.arena_regions)),
     )
 

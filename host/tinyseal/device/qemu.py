@@ -35,7 +35,8 @@ def prepare_flash(board: Board, file: Path, fresh: bool = False) -> None:
 
     DeviceError if the board keeps no flash in a file, or the file there has another size.
     """
-    if board.runner is None or board.runner.flash_file_bytes is None:
+    flash = board.flash_memory
+    if flash is None or board.runner is None or board.runner.flash_file_bytes is None:
         raise DeviceError(f"{board.name}: keeps no flash in a file")
     size = board.runner.flash_file_bytes
     try:
@@ -49,7 +50,7 @@ def prepare_flash(board: Board, file: Path, fresh: bool = False) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         scratch = file.with_name(f"{file.name}.{os.getpid()}")
         with scratch.open("wb") as f:
-            f.write(b"\xff" * board.partitioned_bytes)
+            f.write(b"\xff" * flash.bytes)
             f.truncate(size)  # what is beyond the flash stays a hole
         scratch.replace(file)
     except OSError as e:

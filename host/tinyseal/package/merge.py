@@ -68,7 +68,7 @@ def room_of(board: Board, role: str) -> Room:
     found = next((p for p in board.partition if p.role == role), None)
     if found is None or board.flash is None:
         raise ImageError(f'{board.name}: has no [[partition]] of role "{role}"')
-    base = board.flash_memory.base if board.flash_memory else 0
+    base = next(m.base for m in board.memory if m.name == board.flash.memory)
     return Room(found.name, base + found.offset, found.bytes)
 
 

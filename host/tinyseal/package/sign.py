@@ -103,7 +103,7 @@ def slot_of(board: Board, image: str, slot: str) -> Slot:
             f"{board.name}: has no slot {slot} for the {image}; its profile has {len(slots)} "
             f'[[partition]] of role "{image}"'
         )
-    base = board.flash_memory.base if board.flash_memory else 0
+    base = next(m.base for m in board.memory if m.name == board.flash.memory)
     return Slot(slots[number], base + slots[number].offset, board.flash)
 
 
