@@ -1,6 +1,8 @@
 """Keys, images, provisioning and merged files; imgtool judges the format in both directions."""
 
 import ctypes
+import hashlib
+import itertools
 import json
 import os
 import random
@@ -18,6 +20,7 @@ from intelhex import IntelHex
 from tinyseal.board import board_names, load_board
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.native import compile_native
+from tinyseal.build.third_party import monocypher
 from tinyseal.cli import main
 from tinyseal.errors import ImageError, KeyFileError, ToolError, UsageError
 from tinyseal.package import mcuboot
@@ -40,6 +43,7 @@ from tinyseal.package.provision import (
     storage_image,
 )
 from tinyseal.package.sign import (
+    VENDOR_UUID,
     Dependency,
     SignRequest,
     class_name,
@@ -180,6 +184,8 @@ def test_dependencies_by_name_or_number():
     assert parse_dependency("capsule:1.2") == parse_dependency("1:1.2.0+0")
     with pytest.raises(UsageError, match="itself"):
         signed(dependencies=(Dependency("app", Version(1)),))
+    with pytest.raises(UsageError, match="two dependencies"):
+        signed(dependencies=(Dependency("capsule", Version(1)),) * 2)
 
 
 def test_a_slot_the_board_lacks_is_refused():
@@ -236,6 +242,108 @@ def test_every_flipped_bit_is_refused_by_us_and_by_imgtool(tmp_path):
             except struct.error:
                 continue
             assert verdict != imgtool.image.VerifyResult.OK, f"bit {bit % 8} of byte {bit // 8}"
+
+
+# The bootloader's own reader, compiled for the host
+
+GOOD, WRONG_ADDRESS, WRONG_BOARD = 0x5AC3963C, 13, 14  # enum boot_status
+
+
+class Source(ctypes.Structure):
+    _fields_ = [("read", ctypes.c_void_p), ("context", ctypes.c_void_p), ("bytes", ctypes.c_uint32)]
+
+
+class Rules(ctypes.Structure):
+    _fields_ = [
+        ("keys", ctypes.c_char_p),
+        ("key_count", ctypes.c_uint32),
+        ("vendor_id", ctypes.c_char_p),
+        ("class_id", ctypes.c_char_p),
+        ("address", ctypes.c_uint32),
+        ("flag", ctypes.c_uint32),
+    ]
+
+
+@pytest.fixture(scope="session")
+def boot():
+    """The verdict of firmware/boot on an image for a board, image and slot."""
+    curve = monocypher(ROOT / "build" / "third_party")
+    folders = [ROOT / "firmware" / name for name in ("boot", "crypto", "hal", "nv")]
+    sources = [folders[0] / "boot_image.c", curve.source, *sorted(folders[1].glob("*.c"))]
+    sources += sorted(folders[3].glob("*.c"))
+    library = ctypes.CDLL(
+        str(
+            compile_native(
+                "image.so", sources, folders, [curve.include_dir], flags=["-shared", "-fPIC"]
+            )
+        )
+    )
+    library.boot_image_in_memory.restype = Source
+    key = load_key(DEV_SIGN).raw
+
+    def verdict(data, board=M4, image="app", slot="a"):
+        source = library.boot_image_in_memory(bytes(data), len(data))
+        ids = (VENDOR_UUID.bytes, class_uuid(board.name, image).bytes)
+        rules = Rules(key, 1, *ids, slot_of(board, image, slot).address, Flag.ROM_FIXED)
+        out, flow = ctypes.create_string_buffer(1024), ctypes.c_uint32()
+        by_reference = map(ctypes.byref, (source, source, rules, flow))
+        return library.boot_image_check(out, *by_reference)
+
+    return verdict
+
+
+def resigned(data):
+    """With hash and signature made right again, as far as the image can still be read."""
+    read = read_image(bytes(data))
+    digest, signature = read.all(Tlv.SHA256), read.all(Tlv.ED25519)
+    if not digest or not signature or len(digest[0].value) != 32 or len(signature[0].value) != 64:
+        return bytes(data)
+    out, value = bytearray(data), hashlib.sha256(data[: read.signed_bytes]).digest()
+    out[digest[0].offset + 4 : digest[0].offset + 36] = value
+    start = signature[0].offset + 4
+    out[start : start + 64] = load_key(DEV_SIGN).private.sign(value)
+    return bytes(out)
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda b: b.name)
+def test_the_bootloader_takes_what_we_sign_where_it_belongs(board, boot):
+    for image, slot in itertools.product(["app", "capsule"], ["a", "b"]):
+        data = signed(board=board, image=image, slot=slot)
+        assert boot(data, board, image, slot) == GOOD
+        assert boot(data, board, image, "b" if slot == "a" else "a") == WRONG_ADDRESS
+        other = "capsule" if image == "app" else "app"
+        assert boot(data, board, other, slot) != GOOD
+        same_address = next((b for b in BOARDS if b is not board and _same(b, board)), None)
+        if same_address:
+            assert boot(data, same_address, image, slot) == WRONG_BOARD
+
+
+def _same(a, b):
+    return all(
+        slot_of(a, image, slot).address == slot_of(b, image, slot).address
+        for image, slot in itertools.product(["app", "capsule"], ["a", "b"])
+    )
+
+
+def test_what_the_bootloader_takes_has_nothing_wrong(boot, campaign):
+    """Mutated and signed again, so that form decides: inspect never passes off as bad what boots,
+    and what it finds bad never boots."""
+    rng, key = random.Random(23), load_key(DEV_SIGN)
+    base = sign_image(PAYLOAD[:40], request(dependencies=(Dependency("capsule", Version(1)),)), key)
+    tlvs = mcuboot.HEADER_BYTES + 40
+    outcomes = {True: 0, False: 0}
+    for _ in range(4000 * campaign):
+        data = bytearray(base)
+        for _ in range(rng.randrange(1, 3)):
+            at = rng.choice([rng.randrange(32), rng.randrange(tlvs, len(base))])
+            data[at] = rng.choice([data[at] ^ 1 << rng.randrange(8), rng.randrange(256), 0, 0xFF])
+        data = resigned(data)
+        read = read_image(data)
+        takes = boot(data) == GOOD
+        outcomes[takes] += 1
+        if takes:
+            assert not read.problems and judge(read, key).good, data.hex()
+    assert min(outcomes.values()) > 50 * campaign, outcomes
 
 
 def test_we_verify_what_imgtool_signs(tmp_path, tinyseal):

@@ -144,6 +144,8 @@ def sign_image(payload: bytes, request: SignRequest, key: Key, encrypt: Key | No
         )
     if not 0 <= request.security_counter < 2**32:
         raise UsageError(f"security counter {request.security_counter}: expected 0 to {2**32 - 1}")
+    if len(request.dependencies) > 1:
+        raise UsageError("two dependencies: an image has one other to depend on")
     if any(d.image == request.image for d in request.dependencies):
         raise UsageError(f"the {request.image} cannot depend on itself")
     unit = slot.flash.program_bytes
