@@ -62,7 +62,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 class Station:
-    """A board whose line is open: `start()` it, then talk to it by `dut` or by `client()`."""
+    """A board whose line is open, not yet started: `start()` it and listen with `dut`, or take a
+    `started_client()`."""
 
     def __init__(self, dut: Any, machine: QemuBoard | None) -> None:
         self.dut = dut
@@ -70,7 +71,7 @@ class Station:
         self._machine = machine
 
     def start(self) -> None:
-        """Lets it boot while the line is being read: none of its words is lost."""
+        """Lets it boot while `dut` reads the line: none of its words is lost."""
         if self._machine is None:
             with self.client() as client:
                 client.sync(BOOT_SECONDS)
@@ -78,6 +79,20 @@ class Station:
         else:
             self._machine.go()
         self.started = True
+
+    @contextmanager
+    def started_client(self) -> Iterator[Client]:
+        """The line for ourselves, of a board that has just booted. The line first: what the board
+        says while pytest-embedded still reads does not come to the client."""
+        with self.client() as client:
+            if self._machine is None:
+                client.sync(BOOT_SECONDS)
+                client.reset()
+            else:
+                self._machine.go()
+                client.boot(BOOT_SECONDS)
+            self.started = True
+            yield client
 
     @contextmanager
     def client(self) -> Iterator[Client]:
@@ -170,9 +185,7 @@ def station(dut: Any, machine: QemuBoard | None) -> Iterator[Station]:
 @pytest.fixture
 def client(station: Station) -> Iterator[Client]:
     """A board that has just started, ready for commands."""
-    station.start()
-    with station.client() as client:
-        client.boot(BOOT_SECONDS)
+    with station.started_client() as client:
         yield client
 
 
