@@ -42,7 +42,7 @@ def test_portable_form_equals_the_reference(campaign, tmp_path):
         ran += [step.kernel for step in made.steps]
     tuned = [kernel.function for kernel in ran if kernel.set is KernelSet.TUNED]
     assert len(tuned) > len(ran) / 3
-    assert set(tuned) == {"nn_tuned_conv_s8", "nn_tuned_conv_1x1_s8"}
+    assert set(tuned) == {"nn_tuned_conv_s8", "nn_tuned_conv_1x1_s8", "nn_tuned_depthwise_s8"}
 
 
 def test_dsp_form_equals_the_reference(campaign):

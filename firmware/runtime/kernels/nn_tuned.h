@@ -10,15 +10,17 @@
  * point), its right shift. */
 #define NN_TUNED_WORDS 4
 
-/* nn_requant_s8 with act_min..act_max all of int8. plan/kernels/tuned.py has checked for
- * every channel that |acc| < 2^30, multiplier >= 0, shift >= 1, and that no sum here
- * overflows. The second rounding is half away from zero: one less where negative. */
-static inline int8_t nn_tuned_requant(int32_t acc, int32_t multiplier, int32_t rounding,
+/* nn_requant_s8 of half of `twice`, with act_min..act_max all of int8.
+ * plan/kernels/tuned.py has checked for every channel that |twice| < 2^31, multiplier >= 0,
+ * shift >= 1, and that no sum here overflows. The second rounding is half away from zero:
+ * one less where negative. Where only the product's rounding made it 0, one less is
+ * nothing. */
+static inline int8_t nn_tuned_requant(int32_t twice, int32_t multiplier, int32_t rounding,
                                       int32_t shift)
 {
-    const int32_t high = nn_dsp_high_mul(acc * 2, multiplier);
+    const int32_t half = rounding + (twice >> 31);
 
-    return nn_dsp_saturate((high + (high >> 31) + rounding) >> shift);
+    return nn_dsp_saturate(nn_dsp_high_mul_add(twice, multiplier, half) >> shift);
 }
 
 /* The narrower range of a fused activation, where it has one. */

@@ -88,11 +88,11 @@ static inline __attribute__((always_inline)) void store(int32_t s0, int32_t s1, 
     const int32_t rounding = channel[2];
     const int32_t shift = channel[3];
 
-    out[0] = nn_tuned_requant(s0, multiplier, rounding, shift);
-    out[stride] = nn_tuned_requant(s1, multiplier, rounding, shift);
+    out[0] = nn_tuned_requant(s0 * 2, multiplier, rounding, shift);
+    out[stride] = nn_tuned_requant(s1 * 2, multiplier, rounding, shift);
     out += 2 * stride;
-    out[0] = nn_tuned_requant(s2, multiplier, rounding, shift);
-    out[stride] = nn_tuned_requant(s3, multiplier, rounding, shift);
+    out[0] = nn_tuned_requant(s2 * 2, multiplier, rounding, shift);
+    out[stride] = nn_tuned_requant(s3 * 2, multiplier, rounding, shift);
 }
 
 static void product_4(const struct nn_tuned_product *op, const uint32_t *columns,
@@ -139,10 +139,10 @@ static void product_1(const struct nn_tuned_product *op, const uint32_t *columns
             a = nn_dsp_dot(nn_dsp_even(w1), x[PIXELS], a);
             b = nn_dsp_dot(nn_dsp_odd(w1), x[PIXELS], b);
         }
-        out[0] = nn_tuned_requant(a, channel[1], channel[2], channel[3]);
+        out[0] = nn_tuned_requant(a * 2, channel[1], channel[2], channel[3]);
         channel += NN_TUNED_WORDS;
         if (left > 1) {
-            out[1] = nn_tuned_requant(b, channel[1], channel[2], channel[3]);
+            out[1] = nn_tuned_requant(b * 2, channel[1], channel[2], channel[3]);
         }
         channel += NN_TUNED_WORDS;
         out += 2;

@@ -7,9 +7,9 @@ from typing import Final
 
 from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_dense import window_fields
-from tinyseal.graph.ops.convolution import Conv2D
+from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
-from tinyseal.plan.kernels.tuned import pixels, product
+from tinyseal.plan.kernels.tuned import depthwise_channels, pixels, product, row_words
 
 
 def emit_conv(e: Emission) -> None:
@@ -44,6 +44,24 @@ def emit_conv_1x1(e: Emission) -> None:
     e.statement(f"nn_tuned_conv_1x1_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
 
 
+def emit_depthwise(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, DepthwiseConv2D)
+    e.header("kernels/nn_tuned_depthwise.h")
+    op = e.struct(
+        "nn_tuned_depthwise",
+        "op",
+        **window_fields(p),
+        row_words=row_words(p),
+        zero=-p.in_offset,
+        act_min=p.act_min,
+        act_max=p.act_max,
+        is_rectified=int(p.out_offset == -128),
+        channels=e.array("channels", depthwise_channels(p)),
+    )
+    e.statement(f"nn_tuned_depthwise_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
+
+
 def _product_fields(e: Emission, p: Conv2D | FullyConnected) -> dict[str, int | str]:
     made = product(p)
     return {
@@ -57,4 +75,5 @@ def _product_fields(e: Emission, p: Conv2D | FullyConnected) -> dict[str, int | 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     "nn_tuned_conv_s8": emit_conv,
     "nn_tuned_conv_1x1_s8": emit_conv_1x1,
+    "nn_tuned_depthwise_s8": emit_depthwise,
 }

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tinyseal.board import Board
 from tinyseal.graph.fixedpoint import requantize_s8
 from tinyseal.graph.lowering import Array
-from tinyseal.graph.ops.convolution import Conv2D
+from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.lag import block_lag
@@ -35,7 +35,10 @@ class Product:
     channels: Array  # int32 [pairs * 2, 4]
 
 
-def channels(p: Conv2D | FullyConnected, weights: Array) -> npt.NDArray[np.int64] | None:
+Weighted = Conv2D | DepthwiseConv2D | FullyConnected
+
+
+def channels(p: Weighted, weights: Array) -> npt.NDArray[np.int64] | None:
     """Start, multiplier, rounding and shift of every channel (firmware: nn_tuned.h), or None
     where a channel leaves the ranges in which they are exact. `weights` is [out_ch, depth].
 
@@ -87,6 +90,22 @@ def product(p: Conv2D | FullyConnected) -> Product:
     )
 
 
+def depthwise_channels(p: DepthwiseConv2D) -> Array:
+    """int32 [out_ch, 10]: the words of `channels`, then of each filter row the pairs of halves
+    (w0, w1) and (w1, w2); start and weights doubled, so that sums come out doubled."""
+    weights = _by_channel(p)
+    words = channels(p, weights)
+    assert words is not None
+    words[:, 0] *= 2
+    halves = 2 * weights.reshape(-1, 3, 3)[:, :, [0, 1, 1, 2]].astype("<i2")
+    return np.hstack([words.astype("<i4"), halves.reshape(-1, 12).view("<i4")])
+
+
+def row_words(p: DepthwiseConv2D) -> int:
+    """Words of a channel in a widened row: what whole pairs of outputs read."""
+    return -(-p.out_w // 2) * p.stride_w + 1
+
+
 def _runs(p: Conv2D | FullyConnected) -> int:
     return p.filter_h if isinstance(p, Conv2D) else 1
 
@@ -96,12 +115,14 @@ def _depth(p: Conv2D | FullyConnected) -> int:
     return _runs(p) * (run + -run % _GROUP)
 
 
-def _supported(p: Conv2D | FullyConnected, board: Board) -> bool:
+def _supported(p: Weighted, board: Board) -> bool:
     core = board.core
     return core.has_dsp and not core.has_mve and channels(p, _by_channel(p)) is not None
 
 
-def _by_channel(p: Conv2D | FullyConnected) -> Array:
+def _by_channel(p: Weighted) -> Array:
+    if isinstance(p, DepthwiseConv2D):
+        return p.weights.reshape(-1, p.out_ch).T
     return p.weights.reshape(p.weights.shape[0], -1)
 
 
@@ -119,6 +140,12 @@ def _fc_batches(p: FullyConnected, board: Board) -> bool:
     return p.batches > 1 and p.filter_offset == 0 and _supported(p, board)
 
 
+def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
+    plain = p.depth_multiplier == p.dilation_h == p.dilation_w == 1
+    size = p.filter_h == p.filter_w == 3 and p.stride_w in (1, 2)
+    return plain and size and _supported(p, board)
+
+
 def _columns(p: Conv2D | FullyConnected, board: Board) -> int:
     return 2 * PIXELS * _depth(p)
 
@@ -129,6 +156,20 @@ def _conv_scratch(p: Conv2D, board: Board) -> int:
 
 def _conv_lag(p: Conv2D, board: Board) -> int:
     return block_lag(p, PIXELS)
+
+
+def _depthwise_scratch(p: DepthwiseConv2D, board: Board) -> int:
+    return 4 * p.filter_h * (p.in_ch + -p.in_ch % _GROUP) * row_words(p)
+
+
+def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
+    """A row of outputs is written when all the rows it sees have been read."""
+    ends = np.arange(1, p.batches * p.out_h + 1)
+    y = (ends - 1) % p.out_h
+    read = np.minimum(y * p.stride_h - p.pad_h + p.filter_h, p.in_h)
+    read = np.where(y == p.out_h - 1, p.in_h, read) + (ends - 1) // p.out_h * p.in_h
+    behind = ends * p.out_w * p.out_ch - read * p.in_w * p.in_ch
+    return max(0, int(behind[:-1].max(initial=0)))
 
 
 def _fc_lag(p: FullyConnected, board: Board) -> int:
@@ -152,6 +193,14 @@ def _product_instructions(p: Conv2D | FullyConnected, board: Board) -> float:
 def _conv_instructions(p: Conv2D, board: Board) -> float:
     gather = pixels(p) * (35 + p.filter_h * 25)
     return gather + _product_instructions(p, board)
+
+
+def _depthwise_instructions(p: DepthwiseConv2D, board: Board) -> float:
+    pairs, odd = divmod(p.out_w, 2)
+    row = p.out_ch * (50 + 32 * pairs + 30 * odd)
+    widened = min(p.out_h * p.stride_h + 2, p.in_h + 2)
+    widen = widened * -(-p.in_ch // _GROUP) * (40 + 20 * row_words(p))
+    return p.batches * (p.out_h * (row + 40) + widen) + 50.0
 
 
 KERNELS: Final = (
@@ -181,5 +230,14 @@ KERNELS: Final = (
         supports=_conv,
         scratch=_conv_scratch,
         lag=_conv_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_depthwise_s8",
+        DepthwiseConv2D,
+        instructions=_depthwise_instructions,
+        supports=_depthwise,
+        scratch=_depthwise_scratch,
+        lag=_depthwise_lag,
     ),
 )
