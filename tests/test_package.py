@@ -6,6 +6,8 @@ import itertools
 import json
 import os
 import random
+import re
+import shlex
 import stat
 import struct
 import sys
@@ -34,7 +36,7 @@ from tinyseal.package.keys import (
     refuse_development,
 )
 from tinyseal.package.mcuboot import Flag, Tlv, Version, read_image
-from tinyseal.package.merge import merge, place, to_bin, to_hex
+from tinyseal.package.merge import Part, Room, merge, place, room_of_bootloader, to_bin, to_hex
 from tinyseal.package.provision import (
     Identity,
     StorageKey,
@@ -157,6 +159,18 @@ def test_stock_imgtool_signs_the_same_image(tmp_path):
     assert done.exit_code == 0, done.output
     ours = signed(slot="b", dependencies=(Dependency("capsule", Version(2)),))
     assert out.read_bytes() == ours
+
+
+def test_the_imgtool_command_of_the_readme_makes_our_image(tmp_path, monkeypatch):
+    text = (ROOT / "README.md").read_text()
+    command = re.search(r"^    imgtool sign (.*?[^\\])$", text, re.DOTALL | re.MULTILINE).group(1)
+    (tmp_path / "app.bin").write_bytes(PAYLOAD)
+    (tmp_path / "vendor.pem").write_bytes(DEV_SIGN.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command.replace("\\\n", " "))
+    assert ClickRunner().invoke(imgtool_cli, ["sign", *words]).exit_code == 0
+    ours = signed(version=Version(1, 2), counter=3)
+    assert (tmp_path / "app.img").read_bytes() == ours
 
 
 def test_a_payload_too_large_is_refused_with_numbers():
@@ -740,7 +754,7 @@ def test_reading_damaged_storage_never_raises(identity):
 
 
 def test_provision_command_fills_a_virtual_flash(tmp_path, tinyseal):
-    flash, secret = tmp_path / "flash.bin", tmp_path / "device.pem"
+    flash, secret = tmp_path / "new" / "flash.bin", tmp_path / "device.pem"
     assert tinyseal("keys", "new", secret)[0] == 0
     words = ["provision", "--board", "qemu-m4", "--device-key", secret, "--flash", flash]
     code, text, _ = tinyseal(
@@ -802,16 +816,27 @@ def test_merged_file_has_every_part_at_its_address(board, tmp_path):
 
 
 def test_merge_refuses_what_does_not_fit():
-    with pytest.raises(ImageError, match="bootloader"):
-        place(M4, bytes(0x8001))
+    room = room_of_bootloader(M4)
+    with pytest.raises(ImageError, match="not inside of"):
+        place(M4, bytes(room.bytes + 1))
     with pytest.raises(ImageError, match="not inside of app_a"):
-        place(M4, images={("app", "a"): bytes(0x40001)})
+        merge([Part("app a", 0x21020000, bytes(2), Room("app_a", 0x21020000, 1))])
     with pytest.raises(ImageError, match="nothing to merge"):
         place(M4)
-    parts = place(M4, bytes(16), {("app", "a"): bytes(32)})
-    twice = [*parts, parts[1]]
+    parts = place(M4, bytes(16), {("app", "a"): signed()})
     with pytest.raises(ImageError, match="overlaps"):
-        merge(twice)
+        merge([*parts, parts[1]])
+
+
+def test_merge_refuses_images_that_would_not_boot_there():
+    with pytest.raises(ImageError, match="no sound image: offset 0x0"):
+        place(M4, images={("app", "a"): bytes(0x1000)})
+    with pytest.raises(ImageError, match="app_b is at"):
+        place(M4, images={("app", "b"): signed()})
+    with pytest.raises(ImageError, match="signed for qemu-m4 app, not for qemu-m4 capsule"):
+        place(M4, images={("capsule", "a"): signed()})
+    with pytest.raises(ImageError, match="signed for qemu-m7 app"):
+        place(M4, images={("app", "a"): signed(board=load_board("qemu-m7"))})
 
 
 def test_merge_command(tinyseal, tmp_path):

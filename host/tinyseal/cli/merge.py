@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import typer
+from rich.box import SIMPLE
 from rich.table import Table
 
 from tinyseal.build.firmware import DEFAULT_BOARD
@@ -73,9 +74,9 @@ def merge(
 
 def parts_table(parts: list[Part]) -> Table:
     """What lies where."""
-    table = Table("part", "in")
+    table = Table("part", "in", box=SIMPLE, pad_edge=False)
     for name in ("from", "to", "bytes", "of", "used"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for part in parts:
         table.add_row(
             part.name,

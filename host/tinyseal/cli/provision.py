@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import typer
 
-from tinyseal.board import Board
+from tinyseal.board import Board, Partition, Role
 from tinyseal.build.firmware import DEFAULT_BOARD
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphrase_source
 from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.device.qemu import prepare_flash
 from tinyseal.errors import ImageError, UsageError
-from tinyseal.package.files import read_file, write_file
+from tinyseal.package.files import write_file
 from tinyseal.package.keys import Key, Use, load_key, load_private
 from tinyseal.package.merge import place, to_bin, to_hex
 from tinyseal.package.provision import (
@@ -145,23 +147,31 @@ def _counter(text: str) -> tuple[str, int]:
 def _into_flash_file(
     board: Board, path: Path, storage: bytes, counter: bytes, replace: bool
 ) -> bool:
-    """Writes both partitions into a file of the whole flash; a new one is erased elsewhere. Says
+    """Writes both partitions into a virtual board's flash; a new file is erased elsewhere. Says
     whether counters were there already, and stayed."""
-    size = max(p.end for p in board.partition)
-    data = bytearray(read_file(path) if path.exists() else b"\xff" * size)
-    if len(data) < size:
-        raise ImageError(f"{path}: has {len(data)} B; the partitions of {board.name} end at {size}")
-    kept = False
-    for role, content in (("storage", storage), ("counter", counter)):
-        partition = next(p for p in board.partition if p.role == role)
-        if not is_erased(data[partition.offset : partition.end]):
-            if role == "counter":
-                kept = True
-                continue
-            if not replace:
+    prepare_flash(board, path)
+    roles: tuple[Role, ...] = ("storage", "counter")
+    where = {role: board.partitions(role)[0] for role in roles}
+    try:
+        # In place: the file may be gigabytes of holes.
+        with path.open("r+b") as file:
+            os.fchmod(file.fileno(), 0o600)
+            there = {role: _erased_at(file, p) for role, p in where.items()}
+            if not there["storage"] and not replace:
                 raise ImageError(
-                    f"{path}: {partition.name} is provisioned already; --replace writes over it"
+                    f"{path}: {where['storage'].name} is provisioned already; "
+                    "--replace writes over it"
                 )
-        data[partition.offset : partition.end] = content
-    write_file(path, bytes(data), private=True)
-    return kept
+            if there["counter"]:
+                file.seek(where["counter"].offset)
+                file.write(counter)
+            file.seek(where["storage"].offset)
+            file.write(storage)
+    except OSError as e:
+        raise ImageError(f"{path}: cannot be written: {e.strerror}") from e
+    return not there["counter"]
+
+
+def _erased_at(file: BinaryIO, partition: Partition) -> bool:
+    file.seek(partition.offset)
+    return is_erased(file.read(partition.bytes))

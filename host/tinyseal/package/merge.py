@@ -14,8 +14,8 @@ from intelhex import HexRecordError, IntelHex, IntelHexError
 from tinyseal.board import Board
 from tinyseal.errors import ImageError
 from tinyseal.package.files import read_file
-from tinyseal.package.mcuboot import ERASED
-from tinyseal.package.sign import slot_of
+from tinyseal.package.mcuboot import ERASED, Flag, Tlv, read_image
+from tinyseal.package.sign import Slot, class_name, class_uuid, recognise_class, slot_of
 
 MAX_SPAN: Final = 256 << 20  # of a BIN; two memories far apart would make a file of mostly nothing
 
@@ -66,10 +66,10 @@ def room_of_bootloader(board: Board) -> Room:
 def room_of(board: Board, role: str) -> Room:
     """The partition of a role that comes once. ImageError if the board has none."""
     found = next((p for p in board.partition if p.role == role), None)
-    if found is None or board.flash is None:
+    memory = board.flash_memory
+    if found is None or memory is None:
         raise ImageError(f'{board.name}: has no [[partition]] of role "{role}"')
-    base = next(m.base for m in board.memory if m.name == board.flash.memory)
-    return Room(found.name, base + found.offset, found.bytes)
+    return Room(found.name, memory.base + found.offset, found.bytes)
 
 
 def place(
@@ -80,7 +80,7 @@ def place(
     counter: bytes | None = None,
 ) -> list[Part]:
     """The parts at their addresses; `images` by (image, slot), as ("app", "a"). ImageError where
-    one does not fit or has no place."""
+    one does not fit, has no place, or is an image for another one."""
     parts = []
     if bootloader is not None:
         room = room_of_bootloader(board)
@@ -88,12 +88,33 @@ def place(
     for (image, name), data in (images or {}).items():
         slot = slot_of(board, image, name)
         room = Room(slot.partition.name, slot.address, slot.partition.bytes)
+        _require_image(board, image, name, slot, data)
         parts.append(Part(f"{image} {name}", room.address, data, room))
     for role, content in (("storage", storage), ("counter", counter)):
         if content is not None:
             room = room_of(board, role)
             parts.append(Part(role, room.address, content, room))
     return merge(parts)
+
+
+def _require_image(board: Board, image: str, name: str, slot: Slot, data: bytes) -> None:
+    """ImageError if the bootloader would refuse `data` there for what it is."""
+    what = f"{image} {name}"
+    read = read_image(data)
+    if read.problems or read.header is None:
+        raise ImageError(f"{what}: is no sound image: {read.problems[0]}")
+    class_id = read.value(Tlv.UUID_CID)
+    if class_id != class_uuid(board.name, image).bytes:
+        other = recognise_class(class_id) if class_id else None
+        raise ImageError(
+            f"{what}: is signed for {other or 'another board or image'}, "
+            f"not for {class_name(board.name, image)}"
+        )
+    if read.header.flags & Flag.ROM_FIXED and read.header.load_address != slot.address:
+        raise ImageError(
+            f"{what}: is signed to run at 0x{read.header.load_address:08x}, "
+            f"{slot.partition.name} is at 0x{slot.address:08x}"
+        )
 
 
 def merge(parts: Sequence[Part]) -> list[Part]:

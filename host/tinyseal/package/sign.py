@@ -98,13 +98,13 @@ def slot_of(board: Board, image: str, slot: str) -> Slot:
     """UsageError if the board has no such slot."""
     slots = board.partitions("app" if image == "app" else "capsule")
     number = SLOT_NUMBERS[slot]
-    if board.flash is None or number >= len(slots):
+    memory = board.flash_memory
+    if memory is None or board.flash is None or number >= len(slots):
         raise UsageError(
             f"{board.name}: has no slot {slot} for the {image}; its profile has {len(slots)} "
             f'[[partition]] of role "{image}"'
         )
-    base = next(m.base for m in board.memory if m.name == board.flash.memory)
-    return Slot(slots[number], base + slots[number].offset, board.flash)
+    return Slot(slots[number], memory.base + slots[number].offset, board.flash)
 
 
 def parse_version(text: str) -> Version:
