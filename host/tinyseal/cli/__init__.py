@@ -20,6 +20,7 @@ from tinyseal.cli import (
     provision,
     sign,
     torture,
+    torture_kill,
     torture_power,
 )
 from tinyseal.cli.output import errors
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 torture.app.command("power")(torture_power.power)
+torture.app.command("kill")(torture_kill.kill)
 app.add_typer(torture.app, name="torture")
 app.add_typer(hil.app, name="hil")
 

@@ -208,6 +208,11 @@ class Client:
             raise DeviceError(f"no line from the board in {seconds:g} s")
         return line
 
+    def lines(self, seconds: float) -> list[str]:
+        """The complete lines that come until then."""
+        deadline = self._clock() + seconds
+        return list(iter(lambda: self._line(deadline), None))
+
     def close(self) -> None:
         self._transport.close()
 

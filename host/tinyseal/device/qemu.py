@@ -142,14 +142,19 @@ class QemuBoard:
         self._process.wait()
 
     def freeze(self) -> None:
-        """Stops the processor between two instructions. What it has written to the flash is in
-        the file when this returns."""
-        self._command("stop")
+        """Stops the board where it is, for good; what it has sent can still be read.
+
+        Where QEMU writes behind the firmware's back, it may end what it has begun: the cut is
+        then between two instructions. Else the whole process stands still, whatever it does.
+        """
+        if self._write_behind:
+            self._command("stop")
+        else:
+            self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
-        """Power off, at once: SIGKILL. Use `close` to end QEMU in an orderly way."""
-        if self._write_behind:
-            self.freeze()
+        """Power off, at once: SIGKILL, after what `freeze` says."""
+        self.freeze()
         self._process.kill()
         self._process.wait()
 
@@ -158,7 +163,7 @@ class QemuBoard:
         if self._process.poll() is None:
             if self._write_behind:
                 with contextlib.suppress(DeviceError):
-                    self.freeze()
+                    self._command("stop")
             self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._remarks):

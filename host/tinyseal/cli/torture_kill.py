@@ -1,0 +1,68 @@
+"""`tinyseal torture kill`."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from tinyseal.board import Board, board_names, load_board
+from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.device.kill import torture_kill
+
+
+def kill(
+    board: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Board, or path of a profile; several times for several. All whose flash "
+            "outlives QEMU, if none."
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Kills, in all.")] = 100,
+    seed: Annotated[int, typer.Option(help="Number of the campaign: it sets the moments.")] = 1,
+    as_json: bool = JsonOption,
+) -> None:
+    """Kills the emulator while the firmware writes to flash; nothing that was told may be lost.
+
+    Example: tinyseal torture kill --board qemu-m4 --count 1000
+    """
+    boards = [load_board(name) for name in board] if board else _with_lasting_flash()
+    started = time.monotonic()
+    with Progress(console=errors, transient=True, disable=as_json) as progress:
+        task = progress.add_task("killing", total=count)
+        results = torture_kill(
+            boards, count, seed, lambda kills: progress.update(task, completed=kills)
+        )
+    seconds = time.monotonic() - started
+    failures = sum(r.failures for r in results)
+    if as_json:
+        print_json(
+            {
+                "count": sum(r.count for r in results),
+                "failures": failures,
+                "seconds": round(seconds, 1),
+                "seed": seed,
+                "runs": [dataclasses.asdict(r) for r in results],
+            }
+        )
+    else:
+        table = Table("board", "kills", "failures", "writes told", "seconds")
+        for r in results:
+            table.add_row(r.board, *map(str, (r.count, r.failures, r.steps, r.seconds)))
+        console.print(table)
+        console.print(f"{sum(r.count for r in results)} kills in {seconds:.1f} s")
+        for r in results:
+            if r.failures:
+                errors.print(f"{r.board}: {r.message}", markup=False, soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _with_lasting_flash() -> list[Board]:
+    boards = [load_board(name) for name in board_names()]
+    return [b for b in boards if b.runner and b.runner.flash_file_bytes]

@@ -1,0 +1,72 @@
+"""The emulator killed in the midst of writing: what was told is there afterwards."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from tinyseal.board import load_board
+from tinyseal.cli import app
+from tinyseal.device import kill
+from tinyseal.device.kill import Ledger, torture_kill
+from tinyseal.errors import BoardError
+
+
+def test_nothing_that_was_told_is_lost(campaign):
+    result = CliRunner().invoke(app, ["torture", "kill", "--count", str(100 * campaign), "--json"])
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0, told
+    assert told["count"] >= 100 * campaign and told["failures"] == 0
+    assert told["seconds"] > 0
+    assert len(told["runs"]) == 9
+    assert all(run["steps"] > 0 for run in told["runs"])
+
+
+@pytest.mark.parametrize(
+    ("lines", "found", "fault"),
+    [
+        ([], (5, 5), ""),
+        ([], (6, 5), ""),
+        ([], (6, 6), ""),
+        ([], (4, 5), "the counter is 4, not one of 5, 6"),
+        ([], (7, 5), "the counter is 7"),
+        ([], (5, None), "the key is None"),
+        (["c 6"], (6, 5), ""),
+        (["c 6"], (6, 6), ""),
+        (["c 6"], (5, 5), "the counter is 5, not one of 6, 7"),
+        (["c 6", "k 6"], (6, 6), ""),
+        (["c 6", "k 6"], (6, 5), "the key is 5, not one of 6, 7"),
+        (["c 6", "k 6", "c 7"], (7, 4), "the key is 4, not one of 6, 7, 8"),
+    ],
+)
+def test_loss_is_noticed(lines, found, fault):
+    ledger = Ledger()
+    ledger.settle(5, 5)
+    ledger.begin()
+    for line in lines:
+        ledger.hear(line)
+    assert ledger.settle(*found).startswith(fault)
+    assert bool(ledger.settle(*found)) is False
+
+
+def test_rolled_back_flash_is_a_failure(monkeypatch):
+    """The same flash, put back to what it was some kills ago."""
+    cycle, kept = kill._cycle, []
+
+    def put_back(board, elf, flash, ledger, rng):
+        with flash.open("r+b") as f:
+            if kept:
+                f.write(kept[0])
+            else:
+                kept.append(f.read(board.flash_memory.bytes))
+        return cycle(board, elf, flash, ledger, rng)
+
+    monkeypatch.setattr(kill, "_cycle", put_back)
+    result = kill._run(load_board("qemu-m4"), 6, "1")
+    assert result.failures > 0
+    assert "the counter is 0" in result.message
+
+
+def test_board_that_forgets_is_refused():
+    with pytest.raises(BoardError, match="qemu-m0: is not virtual, or keeps no flash in a file"):
+        torture_kill([load_board("qemu-m0")], 1, 1)
