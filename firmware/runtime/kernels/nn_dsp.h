@@ -51,12 +51,15 @@ static inline uint32_t nn_dsp_upper(uint32_t a, uint32_t b)
     return y;
 }
 
-/* c + the high word of a * b, rounded half up. */
-static inline int32_t nn_dsp_high_mul_add(int32_t a, int32_t b, int32_t c)
+/* c, less one if a is negative, + the high word of a * b, rounded half up. */
+static inline int32_t nn_dsp_scale(int32_t a, int32_t b, int32_t c)
 {
     int32_t y;
 
-    __asm__("smmlar %0, %1, %2, %3" : "=r"(y) : "r"(a), "r"(b), "r"(c));
+    __asm__("add    %0, %3, %1, asr #31\n\t"
+            "smmlar %0, %1, %2, %0"
+            : "=&r"(y)
+            : "r"(a), "r"(b), "r"(c));
     return y;
 }
 
@@ -106,9 +109,9 @@ static inline uint32_t nn_dsp_upper(uint32_t a, uint32_t b)
     return nn_dsp_join(nn_dsp_half(a, 1), nn_dsp_half(b, 1));
 }
 
-static inline int32_t nn_dsp_high_mul_add(int32_t a, int32_t b, int32_t c)
+static inline int32_t nn_dsp_scale(int32_t a, int32_t b, int32_t c)
 {
-    return c + (int32_t)(((int64_t)a * b + 0x80000000) >> 32);
+    return c + (a >> 31) + (int32_t)(((int64_t)a * b + 0x80000000) >> 32);
 }
 
 static inline int8_t nn_dsp_saturate(int32_t a)

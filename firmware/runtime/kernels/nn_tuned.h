@@ -18,9 +18,7 @@
 static inline int8_t nn_tuned_requant(int32_t twice, int32_t multiplier, int32_t rounding,
                                       int32_t shift)
 {
-    const int32_t half = rounding + (twice >> 31);
-
-    return nn_dsp_saturate(nn_dsp_high_mul_add(twice, multiplier, half) >> shift);
+    return nn_dsp_saturate(nn_dsp_scale(twice, multiplier, rounding) >> shift);
 }
 
 /* The narrower range of a fused activation, where it has one. */

@@ -4,7 +4,8 @@
 
 #define PIXELS NN_TUNED_PRODUCT_PIXELS
 
-/* Sums of channels a and b for the four pixels. */
+/* Sums of channels a and b for the four pixels; run_block adds `steps` > 0 steps of
+ * products to them and returns the end of their weights. */
 struct block {
     int32_t a0, a1, a2, a3;
     int32_t b0, b1, b2, b3;
@@ -17,50 +18,53 @@ struct block {
  * to do. Each instruction has four bytes. */
 #define UNROLLED 32
 #define STEP_BYTES 52
-#define TEXT(x) #x
-#define NUMBER(x) TEXT(x)
+#define STEP                                    \
+    "ldr.w  %[t2], [%[w]], #4\n\t"              \
+    "ldrd   %[t0], %[t1], [%[x]], #8\n\t"       \
+    "sxtb16.w %[t3], %[t2], ror #8\n\t"         \
+    "sxtb16.w %[t2], %[t2]\n\t"                 \
+    "smlad  %[a0], %[t2], %[t0], %[a0]\n\t"     \
+    "smlad  %[a1], %[t2], %[t1], %[a1]\n\t"     \
+    "smlad  %[b0], %[t3], %[t0], %[b0]\n\t"     \
+    "smlad  %[b1], %[t3], %[t1], %[b1]\n\t"     \
+    "ldrd   %[t0], %[t1], [%[x]], #8\n\t"       \
+    "smlad  %[a2], %[t2], %[t0], %[a2]\n\t"     \
+    "smlad  %[a3], %[t2], %[t1], %[a3]\n\t"     \
+    "smlad  %[b2], %[t3], %[t0], %[b2]\n\t"     \
+    "smlad  %[b3], %[t3], %[t1], %[b3]\n\t"
+/* Written out, not with .rept: the compiler counts lines to know how far it branches. */
+#define FOUR(x) x x x x
+#define STEPS FOUR(FOUR(STEP)) FOUR(FOUR(STEP))
 
-static inline __attribute__((always_inline)) void
+static inline __attribute__((always_inline)) const int8_t *
 run_block(struct block *s, const uint32_t *x, const int8_t *w, int32_t steps)
 {
-    int32_t now = steps % UNROLLED ? steps % UNROLLED : UNROLLED;
+    /* The first time through takes what is not a multiple of the rest. */
+    int32_t t0 = (-steps & (UNROLLED - 1)) * STEP_BYTES;
 
-    while (steps > 0) {
-        int32_t t0 = (UNROLLED - now) * STEP_BYTES;
+    for (int32_t left = (steps - 1) / UNROLLED;; left--) {
         int32_t t1, t2, t3;
 
-        steps -= now;
-        now = UNROLLED;
         __asm__("add    pc, %[t0]\n\t" /* pc is four bytes ahead: behind the nop */
                 "nop\n\t"
-                ".rept  " NUMBER(UNROLLED) "\n\t"
-                "ldr.w  %[t2], [%[w]], #4\n\t"
-                "ldrd   %[t0], %[t1], [%[x]], #8\n\t"
-                "sxtb16.w %[t3], %[t2], ror #8\n\t"
-                "sxtb16.w %[t2], %[t2]\n\t"
-                "smlad  %[a0], %[t2], %[t0], %[a0]\n\t"
-                "smlad  %[a1], %[t2], %[t1], %[a1]\n\t"
-                "smlad  %[b0], %[t3], %[t0], %[b0]\n\t"
-                "smlad  %[b1], %[t3], %[t1], %[b1]\n\t"
-                "ldrd   %[t0], %[t1], [%[x]], #8\n\t"
-                "smlad  %[a2], %[t2], %[t0], %[a2]\n\t"
-                "smlad  %[a3], %[t2], %[t1], %[a3]\n\t"
-                "smlad  %[b2], %[t3], %[t0], %[b2]\n\t"
-                "smlad  %[b3], %[t3], %[t1], %[b3]\n\t"
-                ".endr"
+                STEPS
                 : [a0] "+r"(s->a0), [a1] "+r"(s->a1), [a2] "+r"(s->a2), [a3] "+r"(s->a3),
                   [b0] "+r"(s->b0), [b1] "+r"(s->b1), [b2] "+r"(s->b2), [b3] "+r"(s->b3),
                   [x] "+r"(x), [w] "+r"(w), [t0] "+r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2),
                   [t3] "=&r"(t3)
                 :
                 : "memory");
+        if (left == 0) {
+            return w;
+        }
+        t0 = 0;
     }
 }
 
 #else
 
-static inline void run_block(struct block *s, const uint32_t *x, const int8_t *w,
-                             int32_t steps)
+static inline const int8_t *run_block(struct block *s, const uint32_t *x, const int8_t *w,
+                                      int32_t steps)
 {
     for (; steps > 0; steps--, x += PIXELS, w += 4) {
         const uint32_t a = nn_dsp_even(nn_dsp_load(w));
@@ -75,6 +79,7 @@ static inline void run_block(struct block *s, const uint32_t *x, const int8_t *w
         s->b2 = nn_dsp_dot(b, x[2], s->b2);
         s->b3 = nn_dsp_dot(b, x[3], s->b3);
     }
+    return w;
 }
 
 #endif
@@ -108,13 +113,12 @@ static void product_4(const struct nn_tuned_product *op, const uint32_t *columns
         const int32_t b = channel[NN_TUNED_WORDS];
         struct block s = { a, a, a, a, b, b, b, b };
 
-        run_block(&s, columns, w, steps);
+        w = run_block(&s, columns, w, steps);
         store(s.a0, s.a1, s.a2, s.a3, channel, stride, out);
         if (left > 1) {
             store(s.b0, s.b1, s.b2, s.b3, channel + NN_TUNED_WORDS, stride, out + 1);
         }
         channel += 2 * NN_TUNED_WORDS;
-        w += 4 * steps;
         out += 2;
     }
 }
