@@ -13,7 +13,7 @@ from tinyseal.board import board_names, load_board
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.native import compile_native
 from tinyseal.cli import app
-from tinyseal.device.power import simulator
+from tinyseal.device.power import SCENARIOS, simulator
 
 FOLDERS = [ROOT / "firmware" / name for name in ("hal", "nv", "sim")]
 GEOMETRIES = [(64, 1), (128, 4), (256, 8), (1024, 16), (512, 32), (4096, 4)]
@@ -21,7 +21,7 @@ GEOMETRIES = [(64, 1), (128, 4), (256, 8), (1024, 16), (512, 32), (4096, 4)]
 
 @pytest.fixture(scope="session")
 def library():
-    sources = [p for d in FOLDERS[1:] for p in sorted(d.glob("*.c")) if "power" not in p.name]
+    sources = [*sorted(FOLDERS[1].glob("*.c")), FOLDERS[2] / "flash_sim.c"]
     return ctypes.CDLL(str(compile_native("nv.so", sources, FOLDERS, flags=["-shared", "-fPIC"])))
 
 
@@ -43,7 +43,7 @@ def counter_on(library, erase_bytes=128, program_bytes=4, sectors=2, endurance=1
     return Counter(Area(flash, 0, sectors * erase_bytes), endurance)
 
 
-@pytest.mark.parametrize("scenario", ["counter", "kv"])
+@pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("erase_bytes, program_bytes", GEOMETRIES)
 def test_every_power_cut_leaves_old_or_new(scenario, erase_bytes, program_bytes, campaign):
     count = 2000 * campaign

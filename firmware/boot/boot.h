@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "boot_image.h"
+#include "boot_state.h"
 #include "boot_status.h"
 #include "nv_area.h"
 #include "nv_counter.h"
@@ -45,6 +46,7 @@ struct boot_unit {
 };
 
 struct boot_decrypt;
+struct boot_swap;
 
 struct boot_config {
     struct boot_unit unit[BOOT_IMAGES];
@@ -56,6 +58,7 @@ struct boot_config {
     const uint8_t *vendor_id;           /* 16 bytes (UUID_VID), or NULL */
     const struct boot_decrypt *decrypt; /* &boot_decrypt_x25519, or NULL: none is accepted */
     const uint8_t *decrypt_key;         /* 32 bytes, X25519; with decrypt only */
+    const struct boot_swap *swap;       /* &boot_swap_slots with BOOT_SWAP, else NULL */
     enum boot_mode mode;
     uint32_t allow_downgrade; /* 1: an older version with the same security counter may boot */
 };
@@ -63,15 +66,23 @@ struct boot_config {
 /* What the bootloader found; the console may tell. */
 struct boot {
     const struct boot_config *config;
-    struct nv_counter state;
-    struct nv_counter counter[BOOT_IMAGES];
     struct boot_image image[BOOT_IMAGES][BOOT_SLOTS];
-    enum boot_status status[BOOT_IMAGES][BOOT_SLOTS]; /* of every slot that was looked at */
-    enum boot_status state_status;
+    enum boot_status status[BOOT_IMAGES][BOOT_SLOTS]; /* 0: that slot was not looked at */
     enum boot_status counter_status[BOOT_IMAGES];
-    uint32_t flow;
+    enum boot_status state_status;
+    enum boot_status request[BOOT_IMAGES]; /* why one was refused or reverted; 0: none */
     uint8_t chosen[BOOT_IMAGES];   /* slot, or BOOT_NO_SLOT */
     uint8_t on_trial[BOOT_IMAGES]; /* 1: runs unconfirmed, and is reverted at the next start */
+
+    /* The rest is the module's own. */
+    struct nv_counter state_counter;
+    struct nv_counter counter[BOOT_IMAGES];
+    struct boot_state state;
+    uint32_t fresh; /* mask of images swapped in at this start, for their trial */
+    uint8_t as_is[BOOT_IMAGES][BOOT_SLOTS]; /* 1: flagged encrypted, but lies there decrypted */
+    uint32_t first_look[BOOT_IMAGES][BOOT_SLOTS]; /* flows */
+    uint32_t second_look[BOOT_IMAGES];
+    uint32_t flow;
 };
 
 /* Picks and verifies what runs. BOOT_GOOD: the application may be entered; the capsule, too, if
@@ -91,6 +102,7 @@ struct boot_handover {
     uint32_t entry[BOOT_IMAGES];  /* address of the payload, 0: none */
     uint32_t version[BOOT_IMAGES][2]; /* as in the header: major, minor, revision; build */
     uint32_t status[BOOT_IMAGES]; /* enum boot_status: GOOD, or why there is none */
+    uint32_t counter[BOOT_IMAGES]; /* this board's security counter for it */
     uint8_t slot[BOOT_IMAGES];    /* it runs from, or BOOT_NO_SLOT */
     uint8_t on_trial[BOOT_IMAGES];
     uint32_t crc;                 /* CRC-32 of what is before it */

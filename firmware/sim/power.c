@@ -13,7 +13,10 @@
 
 #define RESTARTS 3 /* after every cut: what was read once must be read again */
 
-static const struct power_scenario *const scenarios[] = { &power_counter, &power_kv };
+static const struct power_scenario *const scenarios[] = {
+    &power_counter, &power_kv,      &power_boot[0], &power_boot[1],
+    &power_boot[2], &power_boot[3], &power_boot[4], &power_boot[5],
+};
 
 static uint64_t state;
 static uint64_t cuts;

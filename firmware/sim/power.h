@@ -32,6 +32,9 @@ struct power_scenario {
 extern const struct power_scenario power_counter;
 extern const struct power_scenario power_kv;
 
+#define POWER_BOOT_COUNT 6
+extern const struct power_scenario power_boot[POWER_BOOT_COUNT];
+
 /* Numbers from one seed, for every draw. */
 uint32_t power_random(uint32_t below);
 
