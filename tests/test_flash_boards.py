@@ -95,6 +95,9 @@ def test_counter_survives_a_reset(board):
         assert refused(client, "mount") == EBLANK
         client.command("format 7")
         client.command("mount")
+        # One count is taken by formatting, two by mounting.
+        left = board.counts("queries") - 3
+        assert client.command("headroom") == str(min(left, 2**32 - 1 - 7))
         assert client.command("step") == "8"
         client.command("set 99")
         client.reset()

@@ -271,6 +271,16 @@ class Board(Strict):
         last = areas[COUNTERS[-1]][0]
         return {**areas, COUNTERS[-1]: (last, found[0].end - last)}
 
+    def counts(self, counter: str) -> int:
+        """Counts of one of COUNTERS until wear or 32 bits end it, each a commit of its own; a
+        mount takes two. As firmware/nv/nv_counter.c reckons. BoardError as counter_areas."""
+        area = self.counter_areas()[counter][1]
+        assert self.flash is not None
+        unit, erase = self.flash.program_bytes, self.flash.erase_bytes
+        header, word = (-(-size // unit) * unit for size in (16, 4))
+        openings = area // erase * self.flash.endurance_cycles
+        return int(min(openings * ((erase - header) // word), 2**32 - 1))
+
     def seconds(self, instructions: float) -> float:
         """Estimated time of `instructions` at this board's clock."""
         return instructions * self.cost.cycles_per_instruction / self.clock.hz

@@ -13,6 +13,7 @@ from tinyseal.board import Board
 from tinyseal.build.firmware import (
     COMPILE_FLAGS,
     ROOT,
+    THIRD_PARTY,
     WARNINGS,
     board_texts,
     core_folder,
@@ -20,12 +21,13 @@ from tinyseal.build.firmware import (
     link_flags,
     require_toolchain,
 )
+from tinyseal.build.third_party import monocypher
 from tinyseal.codegen.firmware import firmware_of
 from tinyseal.errors import BuildError
 
 FIRMWARE: Final = ROOT / "firmware"
 FLASHTEST: Final = (
-    *(FIRMWARE / "flashtest" / name for name in ("flashtest.c",)),
+    FIRMWARE / "flashtest" / "flashtest.c",
     *(FIRMWARE / "app" / name for name in ("line.c", "out.c")),
     *(FIRMWARE / "nv" / name for name in ("nv_area.c", "nv_counter.c", "nv_crc.c", "nv_kv.c")),
 )
@@ -35,6 +37,27 @@ FLASHTEST_INCLUDES: Final = tuple(FIRMWARE / name for name in ("app", "nv"))
 def flashtest(board: Board) -> Path:
     """The firmware that does to the board's flash what it is told."""
     return compile_firmware(board, "flashtest", FLASHTEST, FLASHTEST_INCLUDES)
+
+
+def cryptotest(board: Board) -> Path:
+    """The firmware that puts test vectors to the cryptography. It has twice the stack: signature
+    checks go deeper than inference does."""
+    own = firmware_of(board)
+    roomy = own.model_copy(update={"stack_bytes": 2 * own.stack_bytes})
+    curve = monocypher(ROOT / THIRD_PARTY)
+    sources = [
+        FIRMWARE / "cryptotest" / "cryptotest.c",
+        *(FIRMWARE / "app" / name for name in ("line.c", "out.c")),
+        *sorted((FIRMWARE / "crypto").glob("*.c")),
+        curve.source,
+    ]
+    return compile_firmware(
+        board.model_copy(update={"firmware": roomy}),
+        "cryptotest",
+        sources,
+        (FIRMWARE / "app", FIRMWARE / "crypto"),
+        (curve.include_dir,),
+    )
 
 
 def compile_firmware(

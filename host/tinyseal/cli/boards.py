@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from tinyseal.board import Board, board_names, load_board
+from tinyseal.board import COUNTERS, Board, board_names, load_board
 from tinyseal.cli.drawing import Range, ranges_text, ranges_with_gaps, size_text
 from tinyseal.cli.output import JsonOption, console, print_json
 from tinyseal.errors import BoardError, UsageError
@@ -28,7 +28,8 @@ def boards(name: str | None = NameArgument, as_json: bool = JsonOption) -> None:
         return
     board = named_board(name)
     if as_json:
-        print_json({**_summary(board), **board.model_dump(mode="json")})
+        counts = {n: board.counts(n) for n in COUNTERS if board.partitions("counter")}
+        print_json({**_summary(board), **board.model_dump(mode="json"), "counts": counts})
     else:
         _show(board)
 
@@ -100,6 +101,9 @@ def _show(board: Board) -> None:
             f"erase {board.flash.erase_bytes} B, program {board.flash.program_bytes} B, "
             f"{board.flash.endurance_cycles} cycles ({board.flash.memory})",
         )
+    if board.partitions("counter"):
+        counts = ", ".join(f"{name} {board.counts(name):,}" for name in COUNTERS)
+        facts.add_row("[dim]counts until wear-out[/]", counts)
     if board.power:
         facts.add_row(
             "[dim]power[/]", f"{board.power.active_mw:g} mW active, {board.power.sleep_mw:g} asleep"
