@@ -9,7 +9,7 @@ from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_dense import window_fields
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
-from tinyseal.plan.kernels.tuned import depthwise_channels, pixels, product, row_words
+from tinyseal.plan.kernels.tuned import depthwise_channels, fc_arrays, pixels, product, row_words
 
 
 def emit_conv(e: Emission) -> None:
@@ -44,6 +44,25 @@ def emit_conv_1x1(e: Emission) -> None:
     e.statement(f"nn_tuned_conv_1x1_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
 
 
+def emit_fc(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, FullyConnected)
+    weights, channels = fc_arrays(p)
+    e.header("kernels/nn_tuned_fc.h")
+    op = e.struct(
+        "nn_tuned_fc",
+        "op",
+        batches=p.batches,
+        in_depth=p.in_depth,
+        out_depth=p.out_depth,
+        act_min=p.act_min,
+        act_max=p.act_max,
+        weights=e.array("weights", weights),
+        channels=e.array("channels", channels),
+    )
+    e.statement(f"nn_tuned_fc_s8(&{op}, {e.input(0)}, {e.output()});")
+
+
 def emit_depthwise(e: Emission) -> None:
     p = e.step.lowered.params
     assert isinstance(p, DepthwiseConv2D)
@@ -76,4 +95,5 @@ EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     "nn_tuned_conv_s8": emit_conv,
     "nn_tuned_conv_1x1_s8": emit_conv_1x1,
     "nn_tuned_depthwise_s8": emit_depthwise,
+    "nn_tuned_fc_s8": emit_fc,
 }

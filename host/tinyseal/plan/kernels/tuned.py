@@ -23,6 +23,7 @@ from tinyseal.plan.kernels.lag import block_lag
 
 PIXELS: Final = 4  # NN_TUNED_PRODUCT_PIXELS
 _GROUP: Final = 4  # inputs widened at a time
+_QUAD: Final = 4  # channels of nn_tuned_fc at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +102,16 @@ def depthwise_channels(p: DepthwiseConv2D) -> Array:
     return np.hstack([words.astype("<i4"), halves.reshape(-1, 12).view("<i4")])
 
 
+def fc_arrays(p: FullyConnected) -> tuple[Array, Array]:
+    """Weights and words of the channels by fours, zeros behind the last: int8
+    [quads, in_depth / 4, 4 channels, 4 inputs] and int32 [quads * 4, 4]."""
+    words = channels(p, p.weights)
+    assert words is not None
+    spare = ((0, -p.out_depth % _QUAD), (0, 0))
+    quads = np.pad(p.weights, spare).reshape(-1, _QUAD, p.in_depth // _GROUP, _GROUP)
+    return quads.transpose(0, 2, 1, 3), np.pad(words, spare).astype(np.int32)
+
+
 def row_words(p: DepthwiseConv2D) -> int:
     """Words of a channel in a widened row: what whole pairs of outputs read."""
     return -(-p.out_w // 2) * p.stride_w + 1
@@ -138,6 +149,10 @@ def _conv_1x1(p: Conv2D, board: Board) -> bool:
 
 def _fc_batches(p: FullyConnected, board: Board) -> bool:
     return p.batches > 1 and p.filter_offset == 0 and _supported(p, board)
+
+
+def _fc(p: FullyConnected, board: Board) -> bool:
+    return p.filter_offset == 0 and p.in_depth % _GROUP == 0 and _supported(p, board)
 
 
 def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
@@ -190,6 +205,11 @@ def _product_instructions(p: Conv2D | FullyConnected, board: Board) -> float:
     return widen + pairs * (full * (6.5 * depth + 100) + rest * (3.5 * depth + 40)) + 50.0
 
 
+def _fc_instructions(p: FullyConnected, board: Board) -> float:
+    quads = -(-p.out_depth // _QUAD)
+    return p.batches * quads * (5.25 * p.in_depth + 80) + 60.0
+
+
 def _conv_instructions(p: Conv2D, board: Board) -> float:
     gather = pixels(p) * (35 + p.filter_h * 25)
     return gather + _product_instructions(p, board)
@@ -221,6 +241,13 @@ KERNELS: Final = (
         supports=_fc_batches,
         scratch=_columns,
         lag=_fc_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_fc_s8",
+        FullyConnected,
+        instructions=_fc_instructions,
+        supports=_fc,
     ),
     Kernel(
         KernelSet.TUNED,
