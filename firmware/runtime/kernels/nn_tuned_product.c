@@ -165,12 +165,19 @@ void nn_tuned_product_s8(const struct nn_tuned_product *op, const uint32_t *colu
     }
 }
 
-static inline void widen(const uint32_t four[PIXELS], uint32_t *columns)
+/* Four bytes of each pixel. Straight-line: a loop over the pixels would keep them in
+ * memory. */
+static inline void spread(uint32_t p0, uint32_t p1, uint32_t p2, uint32_t p3,
+                          uint32_t *columns)
 {
-    for (int32_t pixel = 0; pixel < PIXELS; pixel++) {
-        columns[pixel] = nn_dsp_even(four[pixel]);
-        columns[PIXELS + pixel] = nn_dsp_odd(four[pixel]);
-    }
+    columns[0] = nn_dsp_even(p0);
+    columns[1] = nn_dsp_even(p1);
+    columns[2] = nn_dsp_even(p2);
+    columns[3] = nn_dsp_even(p3);
+    columns[4] = nn_dsp_odd(p0);
+    columns[5] = nn_dsp_odd(p1);
+    columns[6] = nn_dsp_odd(p2);
+    columns[7] = nn_dsp_odd(p3);
 }
 
 /* 1 to 3 bytes, and zeros. */
@@ -196,20 +203,15 @@ uint32_t *nn_tuned_product_widen(const int8_t *const from[PIXELS], int32_t n,
     const int8_t *p3 = from[3];
 
     for (; n >= 4; n -= 4, columns += 2 * PIXELS) {
-        const uint32_t four[PIXELS] = { nn_dsp_load(p0), nn_dsp_load(p1), nn_dsp_load(p2),
-                                        nn_dsp_load(p3) };
-
-        widen(four, columns);
+        spread(nn_dsp_load(p0), nn_dsp_load(p1), nn_dsp_load(p2), nn_dsp_load(p3), columns);
         p0 += 4;
         p1 += 4;
         p2 += 4;
         p3 += 4;
     }
     if (n > 0) {
-        const uint32_t four[PIXELS] = { load_rest(p0, n), load_rest(p1, n),
-                                        load_rest(p2, n), load_rest(p3, n) };
-
-        widen(four, columns);
+        spread(load_rest(p0, n), load_rest(p1, n), load_rest(p2, n), load_rest(p3, n),
+               columns);
         columns += 2 * PIXELS;
     }
     return columns;

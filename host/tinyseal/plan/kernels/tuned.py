@@ -23,6 +23,7 @@ from tinyseal.plan.kernels.lag import block_lag
 
 PIXELS: Final = 4  # NN_TUNED_PRODUCT_PIXELS
 _GROUP: Final = 4  # inputs widened at a time
+_UNROLLED: Final = 64  # inputs the product goes through without a branch
 _QUAD: Final = 4  # channels of nn_tuned_fc at a time
 
 
@@ -201,8 +202,9 @@ def _product_instructions(p: Conv2D | FullyConnected, board: Board) -> float:
     depth, pairs = _depth(p), -(-len(p.weights) // 2)
     full, rest = divmod(pixels(p), PIXELS)
     groups = full + (rest > 0)
-    widen = groups * (60 + 5.5 * depth)
-    return widen + pairs * (full * (6.5 * depth + 100) + rest * (3.5 * depth + 40)) + 50.0
+    widen = groups * (60 + 6.0 * depth)
+    pair = 6.5 * depth + 100 + 15 * (depth // _UNROLLED)
+    return widen + pairs * (full * pair + rest * (3.5 * depth + 40)) + 50.0
 
 
 def _fc_instructions(p: FullyConnected, board: Board) -> float:
@@ -211,7 +213,7 @@ def _fc_instructions(p: FullyConnected, board: Board) -> float:
 
 
 def _conv_instructions(p: Conv2D, board: Board) -> float:
-    gather = pixels(p) * (35 + p.filter_h * 25)
+    gather = pixels(p) * (35 + p.filter_h * 45)
     return gather + _product_instructions(p, board)
 
 
