@@ -20,6 +20,7 @@ from tinyseal.cli import (
     provision,
     sign,
     torture,
+    torture_fuzz,
     torture_kernels,
     torture_kill,
     torture_power,
@@ -35,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 torture.app.command("power")(torture_power.power)
+torture.app.command("fuzz")(torture_fuzz.fuzz)
 torture.app.command("kill")(torture_kill.kill)
 torture.app.command("kernels")(torture_kernels.kernels)
 app.add_typer(torture.app, name="torture")

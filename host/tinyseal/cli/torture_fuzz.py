@@ -1,0 +1,31 @@
+"""`tinyseal torture fuzz`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.device.fuzz import fuzz as run_fuzz
+
+
+def fuzz(
+    count: Annotated[int, typer.Option(min=1, help="Executions.")] = 200_000,
+    seed: Annotated[int, typer.Option(min=1, help="Number of the campaign.")] = 1,
+    as_json: bool = JsonOption,
+) -> None:
+    """Hostile bytes for the readers of images and of provisioning's records, under libFuzzer.
+
+    Example: tinyseal torture fuzz --count 10000000
+    """
+    result = run_fuzz(count, seed)
+    if as_json:
+        print_json({**dataclasses.asdict(result), "seed": seed})
+    else:
+        console.print(f"{result.count} executions, {result.failures} failures, {result.seconds} s")
+        if result.failures:
+            errors.print(result.message, markup=False, soft_wrap=True)
+    if result.failures:
+        raise typer.Exit(1)
