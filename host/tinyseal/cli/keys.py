@@ -121,7 +121,7 @@ def _given(file: Path | None, variable: str | None) -> bytes | None:
     if variable is not None:
         if variable not in os.environ:
             raise UsageError(f"--passphrase-env {variable}: there is no such variable")
-        return os.environ[variable].encode()
+        return os.fsencode(os.environ[variable])
     return None
 
 
