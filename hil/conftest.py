@@ -17,7 +17,7 @@ from tinyseal.board import load_board
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, Request
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.flasher import flash
-from tinyseal.device.qemu import QemuBoard
+from tinyseal.device.qemu import QemuBoard, start
 from tinyseal.device.rigs import BENCH, load_bench, serial_ports
 from tinyseal.errors import DeviceError, ToolError
 from tinyseal.graph.ir import Graph
@@ -126,7 +126,7 @@ def installed(firmware: Request, graph: Graph, real_port: str | None) -> Request
     if real_port is None:
         return firmware
     if board.flasher is not None:
-        flash(board, ROOT / firmware.elf, real_port)
+        flash(board, ROOT / firmware.merged, real_port)
         return firmware
     with Client(open_port(real_port, board.console.baud)) as client:
         client.sync(BOOT_SECONDS)
@@ -134,7 +134,7 @@ def installed(firmware: Request, graph: Graph, real_port: str | None) -> Request
     if (info.board, info.model_id) != (board.name, graph.model_id):
         raise DeviceError(
             f"{real_port}: runs {info.model} on {info.board}, and the profile of {board.name} has "
-            f"no [flasher]: flash {firmware.elf.with_suffix('.hex')} by hand, then test with "
+            f"no [flasher]: flash {firmware.merged} by hand, then test with "
             f"model={firmware.model}"
         )
     return firmware
@@ -151,7 +151,7 @@ def machine(installed: Request, real_port: str | None) -> Iterator[QemuBoard | N
     if real_port is not None:
         yield None
         return
-    with QemuBoard(installed.board, ROOT / installed.elf) as qemu:
+    with start(installed) as qemu:
         yield qemu
 
 

@@ -42,12 +42,16 @@ def app(tmp_path_factory):
         "board_config.h": generate_board_config(made.board),
     }.items():
         (folder / name).write_text(text)
-    functions = (*FIRMWARE.glob("app/*.c"), *FIRMWARE.glob("runtime/kernels/nn_fc*.c"))
+    functions = (
+        *(f for f in FIRMWARE.glob("app/*.c") if f.name != "images.c"),
+        *FIRMWARE.glob("runtime/kernels/nn_fc*.c"),
+    )
     includes = [folder, FIRMWARE / "hal", FIRMWARE / "runtime", FIRMWARE / "app"]
     program = folder / "app"
     subprocess.run(
         ["gcc", *FLAGS, *(f"-I{i}" for i in includes), str(folder / "capsule.c"),
-         str(Path(__file__).parent / "support/host_hal.c"), *map(str, functions),
+         *(str(Path(__file__).parent / "support" / n) for n in ("host_hal.c", "host_images.c")),
+         *map(str, functions),
          "-o", str(program)],
         check=True,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-FOLDERS = ("boards", "codegen_templates", "firmware", "host")
+FOLDERS = ("boards", "codegen_templates", "firmware", "host", "keys")
 MODEL = "models/ad_int8.tflite"  # the quickest to plan
 FIRMWARE = (f"model={MODEL}", "kernels=reference")  # so that kernels of ours are in it
 
@@ -48,8 +48,13 @@ class Project:
             file.write(text)
 
 
-STEPS = ("cc", "as", "gen", "link", "copy")
-IMAGES = [("copy", "firmware.bin"), ("copy", "firmware.hex"), ("link", "firmware.elf")]
+STEPS = ("cc", "as", "gen", "link", "copy", "sign", "merge")
+CAPSULES = [
+    (step, f"capsule_{slot}.{kind}")
+    for slot in "ab"
+    for step, kind in (("link", "elf"), ("copy", "bin"), ("sign", "signed.bin"))
+]
+IMAGES = [*CAPSULES, ("merge", "firmware.hex")]
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +73,13 @@ def project(fresh):
 
 def outputs(project):
     folder = project.folder / "build" / "qemu-m4" / "ad_int8-reference"
-    return {p.name: p for p in folder.glob("firmware.*")} | {"size.json": folder / "size.json"}
+    return {p.name: p for p in folder.iterdir() if p.is_file()}
 
 
 def test_first_build_makes_every_image_and_the_size_report(fresh):
     assert set(IMAGES) <= set(fresh.steps)
     files = outputs(fresh)
-    for name in ("firmware.elf", "firmware.bin", "firmware.hex", "firmware.map"):
+    for name in ("capsule_a.elf", "capsule_b.signed.bin", "app_a.signed.bin", "firmware.hex"):
         assert files[name].stat().st_size > 1000
     report = json.loads(files["size.json"].read_text())
     assert report["last"] is None
@@ -122,7 +127,7 @@ def test_a_changed_board_is_generated_anew(project):
     assert profile.read_text() != text
     steps = project.build()
     assert ("gen", "board_config.h") in steps
-    assert ("link", "firmware.elf") in steps
+    assert {("link", "app_a.elf"), ("merge", "firmware.hex")} <= set(steps)
 
 
 def test_a_changed_template_is_generated_anew(project):
@@ -170,7 +175,7 @@ def test_a_model_too_large_for_the_flash_says_by_how_much(fresh):
     result = fresh.scons("board=qemu-m0", f"model={MODEL}")
     assert result.returncode != 0
     errors = [line for line in result.stderr.splitlines() if "error" in line.lower()]
-    assert "qemu-m0: flash is " in errors[0]
+    assert "qemu-m0: capsule_" in errors[0]
     assert "B too small" in errors[0]
     assert "overflowed" not in result.stderr
 

@@ -247,7 +247,7 @@ def test_qemu_ends_with_a_killed_tool():
         "time.sleep(60)\n"
     )
     tool = subprocess.Popen(
-        [sys.executable, "-c", script, str(ROOT / request.elf)],
+        [sys.executable, "-c", script, str(ROOT / request.bootloader)],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT / "host")},
     )
@@ -297,7 +297,7 @@ def test_second_build_does_nothing():
     done = scons("board=qemu-m4", f"model={KWS}")
     assert "is up to date" in done.stdout or "Nothing to be done" in done.stdout, done.stdout
     print(f"no-change build: {time.monotonic() - started:.2f} s")
-    assert (ROOT / request.elf).is_file()
+    assert (ROOT / request.merged).is_file()
 
 
 def test_model_that_does_not_fit_is_refused_with_numbers():
@@ -310,7 +310,7 @@ def test_console_answers_scripts():
     request = firmware("qemu-m4", AD)
     done = subprocess.run(
         [sys.executable, "-c", "from tinyseal.cli import main; main()", "console",
-         "--board", "qemu-m4", "--elf", str(ROOT / request.elf)],
+         "--board", "qemu-m4", "--image", str(ROOT / request.merged)],
         input="echo hello\nname%\nbogus\n", capture_output=True, text=True, timeout=120,
         env={**os.environ, "PYTHONPATH": str(ROOT / "host")},
     )  # fmt: skip
@@ -345,7 +345,7 @@ def test_silent_port_is_an_error_not_a_hang():
 def test_fault_is_reported_and_the_board_starts_again(board, illegal, tmp_path):
     """An illegal instruction, put into the model's code through QEMU's debugger port."""
     request = firmware(board, SMALL)
-    invoke = _symbol(ROOT / request.elf, "invoke")
+    invoke = _symbol(ROOT / request.image("capsule"), "invoke")
     port = tmp_path / "gdb"
     with booted(request, ["-gdb", f"unix:{port},server=on,wait=off"]) as client:
         for index, tensor in enumerate(client.info().inputs):

@@ -20,7 +20,7 @@ from tinyseal.build.firmware import ROOT, Request
 from tinyseal.cli import app
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.flasher import flash
-from tinyseal.device.qemu import QemuBoard
+from tinyseal.device.qemu import start
 from tinyseal.device.rigs import BENCH, Rig, load_bench
 from tinyseal.errors import BoardError, DeviceError
 
@@ -74,7 +74,7 @@ def test_a_board_on_a_port_passes_the_same_tests(tmp_path):
     """The way of real boards, no flasher: a running board is found at `--port`."""
     request = firmware("qemu-m4", AD)
     with (
-        QemuBoard(request.board, ROOT / request.elf) as machine,
+        start(request) as machine,
         open_port(machine.port, request.board.console.baud),
     ):
         machine.go()
@@ -89,7 +89,7 @@ def test_a_board_on_a_port_passes_the_same_tests(tmp_path):
 def test_a_board_with_the_wrong_firmware_is_an_error_that_says_so(tmp_path):
     request = firmware("qemu-m4", SMALL)
     with (
-        QemuBoard(request.board, ROOT / request.elf) as machine,
+        start(request) as machine,
         open_port(machine.port, request.board.console.baud),
     ):
         machine.go()
@@ -103,9 +103,9 @@ def test_failing_board_fails(tmp_path):
     """Firmware of another model than the one it should be: not one test passes."""
     model = tmp_path / "impostor.tflite"
     model.write_bytes((ROOT / SMALL).read_bytes())
-    wanted = ROOT / Request(load_board("qemu-m4"), model).elf
+    wanted = ROOT / Request(load_board("qemu-m4"), model).merged
     wanted.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / firmware("qemu-m4", AD).elf, wanted)
+    shutil.copy(ROOT / firmware("qemu-m4", AD).merged, wanted)
     done, cases = hil(tmp_path, f"--model={model}", "-k", "identifies or structured")
     assert done.returncode == 1
     assert len(cases) == 2 and all(list(c.iter("failure")) for c in cases)
@@ -209,26 +209,26 @@ def board_with_flasher(**changes):
 
 
 def test_flasher_gets_the_files_it_asks_for(tmp_path):
-    elf = ROOT / firmware("qemu-m4", SMALL).elf
-    flash(board_with_flasher(), elf, str(tmp_path / "flashed"))
-    assert (tmp_path / "flashed").read_bytes() == elf.with_suffix(".hex").read_bytes()
+    image = ROOT / firmware("qemu-m4", SMALL).merged
+    flash(board_with_flasher(), image, str(tmp_path / "flashed"))
+    assert (tmp_path / "flashed").read_bytes() == image.read_bytes()
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"binary": "flash-o-matic", "package": "flashers"}, "flash-o-matic is missing; it comes"),
-        ({"args": ("{elf}", "/nonesuch/file")}, "qemu-m4: cp failed with code 1: cp: "),
+        ({"args": ("{hex}", "/nonesuch/file")}, "qemu-m4: cp failed with code 1: cp: "),
     ],
 )
 def test_flasher_that_fails_says_why(changes, expected):
-    elf = ROOT / firmware("qemu-m4", SMALL).elf
+    image = ROOT / firmware("qemu-m4", SMALL).merged
     with pytest.raises(DeviceError) as error:
-        flash(board_with_flasher(**changes), elf, "/dev/null")
+        flash(board_with_flasher(**changes), image, "/dev/null")
     assert expected in str(error.value) and "\n" not in str(error.value)
 
 
 def test_board_without_flasher_says_what_to_do():
     request = firmware("qemu-m4", SMALL)
     with pytest.raises(DeviceError, match=r"no \[flasher\]; flash .*firmware.hex by hand"):
-        flash(request.board, ROOT / request.elf, "/dev/null")
+        flash(request.board, ROOT / request.merged, "/dev/null")

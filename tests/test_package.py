@@ -858,11 +858,16 @@ def test_merge_command(tinyseal, tmp_path):
     boot.write_bytes(b"\x01" * 100)
     image.write_bytes(signed())
     arguments = ["merge", "--board", "qemu-m4", "--bootloader", boot, "--app", image]
-    arguments += ["-o", tmp_path / "all.hex", "-o", tmp_path / "all.bin"]
+    arguments += ["-o", tmp_path / "all.hex"]
     code, out, _ = tinyseal(*arguments, "--json")
     assert code == 0
     assert [p["name"] for p in json.loads(out)] == ["bootloader", "app a"]
-    assert (tmp_path / "all.bin").read_bytes().endswith(image.read_bytes())
+    # The bootloader lies in a memory of its own, half a gigabyte away.
+    code, _, err = tinyseal(*arguments, "-o", tmp_path / "all.bin")
+    assert code == 1 and "write a .hex" in err
+    flash = ["merge", "--board", "qemu-m4", "--app", image, "-o", tmp_path / "all.bin"]
+    assert tinyseal(*flash)[0] == 0
+    assert (tmp_path / "all.bin").read_bytes() == image.read_bytes()
     code, out, _ = tinyseal(*arguments)
     assert code == 0 and "app_a" in out
 

@@ -21,7 +21,7 @@ enum model_encoding {
     MODEL_F32 = 2, /* little-endian float32, to be quantised */
 };
 
-#define MODEL_MAX_INPUTS 16 /* of one model */
+#define MODEL_MAX_INPUTS 32 /* of one model */
 
 /* Takes a verified capsule into service and puts its state at the start. Otherwise there is no
  * model: STATUS_EMODEL (it is no capsule), STATUS_EABI (it is for another application),

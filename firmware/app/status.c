@@ -17,6 +17,7 @@ const char *status_text(int status)
         "no room on this board",
         "no model",
         "model is for another application",
+        "boot state cannot be changed",
     };
     const unsigned index = (unsigned)-status;
 

@@ -17,6 +17,7 @@ enum status {
     STATUS_EROOM = -10,    /* this board has no room for it */
     STATUS_EMODEL = -11,   /* there is no model */
     STATUS_EABI = -12,     /* the model is for an application of another ABI */
+    STATUS_EBOOT = -13,    /* the bootloader's state cannot be read or written */
 };
 
 /* A few words for a person. */

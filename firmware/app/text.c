@@ -7,6 +7,7 @@
 #include "capsule.h"
 #include "codec.h"
 #include "hal.h"
+#include "images.h"
 #include "line.h"
 #include "model.h"
 #include "out.h"
@@ -115,6 +116,7 @@ static int serve_info(char *arguments)
     out_text(causes[hal.reset->cause()]);
     out_end();
     out_id();
+    images_tell();
     out_pair("abi", capsule->abi);
     out_pair("clock_hz", hal.clock->hz);
     out_pair("macs", capsule->macs);
@@ -192,6 +194,7 @@ static int serve_infer(char *arguments)
     if (err) {
         return err;
     }
+    images_answered();
     out_text("ok ");
     out_u64(n);
     out_text(" ");
@@ -268,6 +271,17 @@ static int serve_clear(char *arguments)
     return done();
 }
 
+static int serve_confirm(char *arguments)
+{
+    int err = end_of(arguments);
+
+    if (err) {
+        return err;
+    }
+    err = images_confirm();
+    return err ? err : done();
+}
+
 static int serve_reset(char *arguments)
 {
     const int err = end_of(arguments);
@@ -291,6 +305,7 @@ static const struct command commands[] = {
     { "infer", "[TIMES]", serve_infer },
     { "read", "OUTPUT OFFSET BYTES", serve_read },
     { "clear", "", serve_clear },
+    { "confirm", "", serve_confirm },
     { "reset", "", serve_reset },
 };
 

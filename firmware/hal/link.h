@@ -12,5 +12,6 @@ extern uint32_t link_bss_start[];
 extern uint32_t link_bss_end[];
 extern uint32_t link_stack_bottom[];      /* lowest address; the stack grows down to it */
 extern uint32_t link_stack_top[];
+extern uint32_t link_handover[];          /* at one address in every image of a board */
 
 #endif

@@ -124,6 +124,8 @@ class Flash(Strict):
 
 Role = Literal["bootloader", "app", "capsule", "counter", "storage"]
 MAX_PER_ROLE: Final[dict[str, int]] = {"app": 2, "capsule": 2}  # two slots each; others once
+TLV_BYTES: Final = 320  # at most, behind an image's payload
+HEADER_BYTES: Final = 0x200  # of our images: a Cortex-M vector table behind it is aligned
 
 # Counters in the counter partition, in this order. Each is a ring of two erase units, but for the
 # last one: every query moves it, so it gets the rest, to spread the wear.
@@ -144,6 +146,21 @@ class Partition(Strict):
     @property
     def end(self) -> int:
         return self.offset + self.bytes
+
+
+class RamSlot(Strict):
+    """Where an image is copied, header first, to be run."""
+
+    address: Address
+    bytes: Size
+
+
+class Boot(Strict):
+    """How images come to run: in place from either slot, or copied to RAM."""
+
+    mode: Annotated[Literal["xip", "ram"], Field(description='"xip" or "ram"')]
+    app: RamSlot | None = None  # both with mode "ram", neither with "xip"
+    capsule: RamSlot | None = None
 
 
 class Clock(Strict):
@@ -188,7 +205,7 @@ class Capabilities(Strict):
 
 
 class Flasher(Strict):
-    """How firmware reaches a real board. `{elf}`, `{bin}`, `{hex}`, `{port}` are filled in."""
+    """How firmware reaches a real board. `{hex}`, the merged image, and `{port}` are filled in."""
 
     binary: Text
     package: Text  # where the binary comes from, for the message when it is missing
@@ -196,7 +213,7 @@ class Flasher(Strict):
 
 
 class QemuRunner(Strict):
-    """A virtual board: how to start it. `{elf}` stands for the firmware, `{flash}` for the file
+    """A virtual board: how to start it. `{elf}` stands for the bootloader, `{flash}` for the file
     that keeps the flash. The flash lies at the file's start; all of it is erased in a new one."""
 
     kind: Annotated[Literal["qemu"], Field(description='"qemu"')]
@@ -224,6 +241,7 @@ class Board(Strict):
     firmware: Firmware | None = None  # there on every board but the build machine
     flash: Flash | None = None  # there when a memory of kind "flash" is
     partition: tuple[Partition, ...] = ()
+    boot: Boot | None = None  # there on every board that boots images
     power: Power | None = None
     flasher: Flasher | None = None
     runner: QemuRunner | None = None
@@ -253,6 +271,26 @@ class Board(Strict):
     def flash_memory(self) -> Memory | None:
         """The memory that [flash] names; None on the build machine."""
         return next((m for m in self.memory if self.flash and m.name == self.flash.memory), None)
+
+    @property
+    def reset_memory(self) -> Memory | None:
+        """Where reset begins, and the bootloader lies: the first memory of kind "flash"."""
+        return next((m for m in self.memory if m.kind == "flash"), None)
+
+    def image_address(self, image: Literal["app", "capsule"], slot: int) -> int:
+        """Where an image's header lies when it runs: in its slot, or in RAM."""
+        copied = self.boot and (self.boot.app if image == "app" else self.boot.capsule)
+        if copied:
+            return copied.address
+        assert self.flash_memory is not None
+        return self.flash_memory.base + self.partitions(image)[slot].offset
+
+    def payload_bytes(self, image: Literal["app", "capsule"]) -> int:
+        """Room for an image's payload: without header, TLVs, and the trailer at a slot's end."""
+        assert self.flash is not None
+        slot = self.partitions(image)[0].bytes - self.flash.erase_bytes
+        copied = self.boot and (self.boot.app if image == "app" else self.boot.capsule)
+        return min(slot, copied.bytes if copied else slot) - HEADER_BYTES - TLV_BYTES
 
     @property
     def ram_bytes(self) -> int:
@@ -423,6 +461,8 @@ def _sense_faults(data: Mapping[str, Any]) -> Iterator[str]:
             )
         size = next((m.bytes for m in memory if m.name == flash.memory and m.kind == "flash"), None)
         yield from _partition_faults(partition, flash, size)
+        for boot in _sound(Boot, [data.get("boot")]):
+            yield from _boot_faults(boot, flash, partition)
 
 
 def _sound(model: type[_Section], entries: object) -> list[_Section]:
@@ -495,6 +535,19 @@ def _partition_faults(
         elif len({p.bytes for p in slots}) > 1:
             sizes = ", ".join(f"{p.name} {p.bytes:#x}" for p in slots)
             yield f'partition: expected slots of role "{role}" of one size, has {sizes}'
+
+
+def _boot_faults(boot: Boot, flash: Flash, partitions: Sequence[Partition]) -> Iterator[str]:
+    for name, copied in (("app", boot.app), ("capsule", boot.capsule)):
+        if (copied is None) == (boot.mode == "ram"):
+            wanted = "a table with address, bytes" if boot.mode == "ram" else "none"
+            yield f'boot.{name}: expected {wanted} with mode = "{boot.mode}"'
+    if boot.mode == "xip" and flash.memory is None:
+        yield 'boot.mode: expected "ram" for a flash that is not mapped'
+    for role, count in (("app", 2), ("capsule", 2), ("counter", 1)):
+        found = [p for p in partitions if p.role == role]
+        if len(found) != count:
+            yield f'partition: expected {count} of role "{role}" with [boot], has {len(found)}'
 
 
 def _repeated(what: str, names: Iterable[str]) -> Iterator[str]:

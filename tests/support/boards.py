@@ -12,7 +12,7 @@ from pathlib import Path
 from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.qemu import QemuBoard
+from tinyseal.device.qemu import start
 
 
 def scons(*words: str) -> subprocess.CompletedProcess[str]:
@@ -40,7 +40,7 @@ def booted(request: Request, extra: Sequence[str] = ()) -> Iterator[Client]:
     """A virtual board that runs the firmware, ready for commands; `extra` as for QemuBoard."""
     baud = request.board.console.baud
     with (
-        QemuBoard(request.board, ROOT / request.elf, extra) as machine,
+        start(request, extra) as machine,
         Client(open_port(machine.port, baud)) as client,
     ):
         machine.go()

@@ -8,6 +8,17 @@
 #include "spi_nor.h"
 #include "uart16550.h"
 
+#define DDR_CODE 0xa0000000u
+#define MPU_CTRL 0xe000ed94u /* Arm DDI 0403E, B3.5 */
+#define MPU_RNR 0xe000ed98u
+#define MPU_RBAR 0xe000ed9cu
+#define MPU_RASR 0xe000eda0u
+#define RASR_FULL_ACCESS (3u << 24)
+#define RASR_CACHED (1u << 17)
+#define RASR_4_MB (21u << 1)
+#define RASR_ENABLE 1u
+#define MPU_ON_OVER_DEFAULT_MAP 5u
+
 #define UART_CLOCK_HZ (BOARD_CLOCK_HZ / 2) /* APB0 */
 
 #define SPI_CONTROL 0x40001000u
@@ -128,9 +139,21 @@ const struct hal hal = {
     .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
 };
 
+/* Images are run in the DDR, which the architecture's default map forbids. Everything else stays
+ * as that map has it. */
+static void let_ddr_execute(void)
+{
+    mmio_write32(MPU_RNR, 0);
+    mmio_write32(MPU_RBAR, DDR_CODE);
+    mmio_write32(MPU_RASR, RASR_FULL_ACCESS | RASR_CACHED | RASR_4_MB | RASR_ENABLE);
+    mmio_write32(MPU_CTRL, MPU_ON_OVER_DEFAULT_MAP);
+    __asm volatile("dsb\n isb" : : : "memory");
+}
+
 void hal_init(void)
 {
     noinit_take_cause();
+    let_ddr_execute();
     uart16550_start(&port, (uint16_t)(UART_CLOCK_HZ / (16u * BOARD_BAUD)));
     cortexm_systick_start();
     mmio_write32(SPI_CONTROL, SPI_MASTER); /* ends the controller's reset, too */

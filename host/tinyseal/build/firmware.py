@@ -11,12 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tinyseal import __version__
 from tinyseal.board import Board, Core
-from tinyseal.build.third_party import CmsisNn, cmsis_nn
+from tinyseal.build.third_party import CmsisNn, cmsis_nn, monocypher
 from tinyseal.codegen.firmware import (
+    Identity,
+    ImageName,
     firmware_of,
+    generate_app_script,
+    generate_bare_script,
     generate_board_config,
-    generate_link_script,
+    generate_boot_config,
+    generate_bootloader_script,
+    generate_capsule_script,
 )
 from tinyseal.codegen.generate import generate_capsule
 from tinyseal.errors import BuildError
@@ -34,7 +41,11 @@ DEFAULT_MODEL: Final = Path("models/kws_int8.tflite")
 
 THIRD_PARTY: Final = Path("build/third_party")  # fetched sources, for all boards
 
-BOARD_FILES: Final = ("board_config.h", "link.ld")
+SLOTS: Final = ("a", "b")
+BOARD_FILES: Final = (
+    "board_config.h", "boot_config.h", "bootloader.ld", "app_a.ld", "app_b.ld", "capsule_a.ld",
+    "capsule_b.ld",
+)  # fmt: skip
 MODEL_FILES: Final = ("capsule.c", "layers.txt")
 
 WARNINGS: Final = (
@@ -49,6 +60,7 @@ COMPILE_FLAGS: Final = ("-std=c11", "-g", "-ffunction-sections", "-fdata-section
 # is (1 << 31) - 1. Its warnings are its authors' business.
 CMSIS_NN_FLAGS: Final = ("-fwrapv", "-w")
 # Functions that run from RAM share its segment with data: no MMU is there to tell them apart.
+MONOCYPHER_FLAGS: Final = ("-w",)
 LINK_FLAGS: Final = (
     "-nostartfiles",
     "-Wl,--gc-sections",
@@ -65,6 +77,10 @@ class Request:
     model: Path
     kernels: str = AUTO
     cmsis_nn: Path | None = None  # a checkout to take instead of the pinned CMSIS-NN
+    version: str = __version__  # of application and capsule
+    security_counter: int = 0  # of both
+    key: Path | None = None  # signs; None: the development key
+    release: bool = False  # refuses development keys
     words: Mapping[str, str] = field(default_factory=dict, compare=False)  # as the user gave them
 
     @property
@@ -88,8 +104,35 @@ class Request:
         return (self.model, labels) if (ROOT / labels).is_file() else (self.model,)
 
     @property
-    def elf(self) -> Path:
-        return self.folder / "firmware.elf"
+    def slots(self) -> tuple[str, ...]:
+        """For which an image is linked: one ELF serves both slots where images run from RAM."""
+        return SLOTS[:1] if self.board.boot and self.board.boot.mode == "ram" else SLOTS
+
+    @property
+    def bootloader(self) -> Path:
+        return self.board_folder / "bootloader.elf"
+
+    def image(self, image: ImageName, slot: str = "a") -> Path:
+        """The ELF of an image."""
+        folder = self.board_folder if image == "app" else self.folder
+        return folder / f"{image}_{slot}.elf"
+
+    def signed(self, image: ImageName, slot: str = "a") -> Path:
+        return self.folder / f"{image}_{slot}.signed.bin"
+
+    @property
+    def elves(self) -> dict[str, Path]:
+        """What a board with fresh images runs, by name."""
+        return {
+            "bootloader": self.bootloader,
+            "app": self.image("app"),
+            "capsule": self.image("capsule"),
+        }
+
+    @property
+    def merged(self) -> Path:
+        """Bootloader and signed images, each at its address."""
+        return self.folder / "firmware.hex"
 
     def plan(self) -> Plan:
         """Reads the model and plans it: seconds of work for large models."""
@@ -99,49 +142,67 @@ class Request:
 
 @dataclass(frozen=True)
 class SourceGroup:
-    """Files compiled with the same flags. `of_model`: they are made for one model."""
+    """Files compiled with the same flags. `of_model`: they are made for one model. `of`: the
+    images that are linked of them."""
 
     files: tuple[Path, ...]
     optimise: str
     include_dirs: tuple[Path, ...]
+    of: tuple[str, ...]
     flags: tuple[str, ...] = WARNINGS
     of_model: bool = False
 
 
 def source_groups(request: Request) -> list[SourceGroup]:
-    """All sources, the capsule last. Unused kernels cost nothing: the linker drops their sections.
+    """All sources, the capsule last. What an image does not use costs nothing: the linker drops
+    its sections.
 
     Raises BuildError when CMSIS-NN is wanted and cannot be had.
     """
     board = request.board
-    hal = Path("firmware/hal")
-    runtime = Path("firmware/runtime")
+    firmware = Path("firmware")
+    hal, runtime, boot = firmware / "hal", firmware / "runtime", firmware / "boot"
+    nv, crypto, setup = firmware / "nv", firmware / "crypto", firmware / "setup"
+    both = ("bootloader", "app")
     folders = (hal, hal / core_folder(board.core), hal / firmware_of(board).hal)
+    curve = monocypher(ROOT / THIRD_PARTY)
+    of_boot = (hal, nv, crypto, boot, setup)
+    # What GCC calls and the chip keeps in a ROM of its own; the capsule has no way to it.
+    rom = _sources(hal / core_folder(board.core), pattern="rom.c")
     return [
-        SourceGroup(_sources(*folders), "-Os", folders),
-        SourceGroup(_sources(runtime / "kernels"), "-O2", (runtime,)),
+        SourceGroup(tuple(f for f in _sources(*folders) if f not in rom), "-Os", folders, both),
+        SourceGroup(rom, "-Os", folders, (*both, "capsule")),
         SourceGroup(
-            _sources(Path("firmware/app")),
+            _sources(nv, crypto, boot, setup),
             "-Os",
-            (hal, runtime, Path("firmware/app")),
+            of_boot,
+            both,
+            (f"-isystem{_in_project(curve.include_dir)}", *WARNINGS),
         ),
+        SourceGroup((_in_project(curve.source),), "-Os", (), both, MONOCYPHER_FLAGS),
+        SourceGroup(_sources(firmware / "bootloader"), "-Os", of_boot, ("bootloader",)),
+        SourceGroup(
+            _sources(firmware / "app"), "-Os", (*of_boot, runtime, firmware / "app"), ("app",)
+        ),
+        SourceGroup(_sources(runtime / "kernels"), "-O2", (runtime,), ("capsule",)),
         *_model_groups(request),
     ]
 
 
 def _model_groups(request: Request) -> list[SourceGroup]:
     """The generated model, and CMSIS-NN if a layer may call it."""
+    of = ("capsule",)
     runtime = Path("firmware/runtime")
     capsule = (request.folder / "capsule.c",)
     includes = (runtime, runtime / "kernels")
     if not request.takes_cmsis_nn:
-        return [SourceGroup(capsule, "-O2", includes, of_model=True)]
+        return [SourceGroup(capsule, "-O2", includes, of, of_model=True)]
     library = cmsis_nn(ROOT / THIRD_PARTY, request.cmsis_nn)
     system = tuple(f"-isystem{_in_project(path)}" for path in library.include_dirs)
     return [
-        SourceGroup(_cmsis_nn_sources(library), "-O2", (), (*system, *CMSIS_NN_FLAGS)),
-        SourceGroup(_sources(runtime / "cmsis_nn"), "-O2", (runtime,), (*system, *WARNINGS)),
-        SourceGroup(capsule, "-O2", includes, (*system, *WARNINGS), of_model=True),
+        SourceGroup(_cmsis_nn_sources(library), "-O2", (), of, (*system, *CMSIS_NN_FLAGS)),
+        SourceGroup(_sources(runtime / "cmsis_nn"), "-O2", (runtime,), of, (*system, *WARNINGS)),
+        SourceGroup(capsule, "-O2", includes, of, (*system, *WARNINGS), of_model=True),
     ]
 
 
@@ -170,12 +231,25 @@ def require_toolchain(board: Board) -> None:
         raise BuildError(f"{compiler} is missing; apt-get install {board.toolchain.package}")
 
 
-def board_texts(board: Board) -> dict[str, str]:
-    """The contents of BOARD_FILES, in board_folder."""
+def bare_texts(board: Board) -> dict[str, str]:
+    """What a firmware that runs without a bootloader is compiled and linked with."""
     return {
         "board_config.h": generate_board_config(board),
-        "link.ld": generate_link_script(board),
+        "link.ld": generate_bare_script(board),
     }
+
+
+def board_texts(board: Board, identity: Identity) -> dict[str, str]:
+    """The contents of BOARD_FILES, in board_folder."""
+    texts = {
+        "board_config.h": generate_board_config(board),
+        "boot_config.h": generate_boot_config(board, identity),
+        "bootloader.ld": generate_bootloader_script(board),
+    }
+    for number, slot in enumerate(SLOTS):
+        texts[f"app_{slot}.ld"] = generate_app_script(board, number)
+        texts[f"capsule_{slot}.ld"] = generate_capsule_script(board, number)
+    return texts
 
 
 def model_texts(request: Request) -> dict[str, str]:
@@ -214,6 +288,6 @@ def generator_inputs() -> list[Path]:
     return sorted(p.relative_to(ROOT) for p in (*python, *templates))
 
 
-def _sources(*folders: Path) -> tuple[Path, ...]:
-    found = (p for folder in folders for p in (ROOT / folder).glob("*.[cS]"))
+def _sources(*folders: Path, pattern: str = "*.[cS]") -> tuple[Path, ...]:
+    found = (p for folder in folders for p in (ROOT / folder).glob(pattern))
     return tuple(sorted(p.relative_to(ROOT) for p in found))

@@ -15,7 +15,7 @@ from tinyseal.build.firmware import (
     ROOT,
     THIRD_PARTY,
     WARNINGS,
-    board_texts,
+    bare_texts,
     core_folder,
     link,
     link_flags,
@@ -76,7 +76,7 @@ def compile_firmware(
     hal = FIRMWARE / "hal"
     folders = (hal, hal / core_folder(board.core), hal / firmware_of(board).hal)
     sources = [*(p for d in folders for p in sorted(d.glob("*.[cS]"))), *sources]
-    texts = board_texts(board)
+    texts = bare_texts(board)
     compiler = f"{board.toolchain.prefix}gcc"
     flags = [*board.toolchain.cflags, *COMPILE_FLAGS, "-Os", *WARNINGS]
     flags += [f"-I{d}" for d in (*folders, *include_dirs)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from tinyseal import __version__
 from tinyseal.board import board_names, load_board
 from tinyseal.build.firmware import (
     DEFAULT_BOARD,
@@ -22,6 +23,10 @@ OPTIONS: Final = {
     "model": f"a model file; {DEFAULT_MODEL} if left out",
     "kernels": f"{', '.join(KERNEL_CHOICES)}: whose kernels to prefer; auto if left out",
     "cmsis_nn": "a checkout of CMSIS-NN; the pinned release, fetched once, if left out",
+    "version": "of application and capsule, as 1.2.3+4; the tool's own if left out",
+    "security_counter": "of both; a board never goes back to a lower one; 0 if left out",
+    "key": "PEM file of the Ed25519 key that signs; the development key if left out",
+    "release": "1: refuse development keys",
     "port": "for hil: the serial port of a real board; a virtual one if left out",
     "rig": "for hil: a real board by its name in hil/bench.toml",
 }
@@ -39,13 +44,28 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
     _one_of("kernels", kernels, KERNEL_CHOICES)
     model = _model(arguments.get("model", str(DEFAULT_MODEL)))
     checkout = Path(arguments["cmsis_nn"]) if "cmsis_nn" in arguments else None
-    return Request(load_board(name), model, kernels, checkout, dict(arguments))
+    release = arguments.get("release", "0")
+    _one_of("release", release, ("0", "1"))
+    counter = arguments.get("security_counter", "0")
+    if not (counter.isascii() and counter.isdigit() and int(counter) < 2**32):
+        raise BuildError(f"security_counter {counter!r}: expected a number from 0 to {2**32 - 1}")
+    return Request(
+        load_board(name),
+        model,
+        kernels,
+        checkout,
+        version=arguments.get("version", __version__),
+        security_counter=int(counter),
+        key=Path(arguments["key"]) if "key" in arguments else None,
+        release=release == "1",
+        words=dict(arguments),
+    )
 
 
 def help_text(targets: Mapping[str, str]) -> str:
     """What `scons -h` prints; `targets` are their names and what they do."""
     lines = ["scons [OPTION=VALUE...] [TARGET...]", "", "Options:"]
-    lines += [f"  {name:10}{text}" for name, text in OPTIONS.items()]
+    lines += [f"  {name:18}{text}" for name, text in OPTIONS.items()]
     lines += ["", "Targets:", *(f"  {name:10}{text}" for name, text in targets.items()), ""]
     return "\n".join(lines)
 

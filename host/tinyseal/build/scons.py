@@ -10,12 +10,15 @@ from tinyseal.errors import BuildError
 
 
 def build(request: Request) -> None:
-    """Brings `request.elf` up to date. BuildError gives the first line that says why it cannot."""
+    """Brings the images up to date. BuildError gives the first line that says why it cannot."""
     options = [
         f"board={request.board.name}",
         f"model={request.model}",
         f"kernels={request.kernels}",
     ]
+    options += [f"version={request.version}", f"security_counter={request.security_counter}"]
+    options += [f"release={int(request.release)}"]
+    options += [f"key={request.key}"] if request.key else []
     if request.cmsis_nn is not None:
         options.append(f"cmsis_nn={request.cmsis_nn}")
     done = subprocess.run(

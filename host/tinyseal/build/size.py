@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import PurePath
@@ -23,6 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tinyseal.board import Memory
+from tinyseal.build.firmware import ROOT, Request
+from tinyseal.codegen.firmware import bootloader_place
 from tinyseal.errors import BuildError
 
 # "section  0xaddress  0xsize [object]": at the line's start a section of the ELF, after a blank
@@ -64,11 +66,21 @@ class Part:
 
 
 @dataclass(frozen=True)
+class ImageUse:
+    """One linked image: its bytes, and the room it has."""
+
+    name: str
+    used: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Sizes:
     """`parts` of a memory sum to its `used`, which is the sum of the ELF's sections there."""
 
     memories: tuple[MemoryUse, ...]
     parts: tuple[Part, ...]
+    images: tuple[ImageUse, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -78,6 +90,7 @@ class Sizes:
         return cls(
             tuple(MemoryUse(**m) for m in value["memories"]),
             tuple(Part(**p) for p in value["parts"]),
+            tuple(ImageUse(**i) for i in value["images"]),
         )
 
     def named(self, part: str, memories: Iterable[str], kind: str | None = None) -> int:
@@ -139,6 +152,59 @@ def measure(
         tuple(MemoryUse(m.name, m.kind, m.bytes, used[m.name]) for m in memories),
         tuple(Part(*key, count) for key, count in parts.items() if count),
     )
+
+
+def measure_images(request: Request, layers: Sequence[str]) -> Sizes:
+    """What a board with fresh images holds; `layers` are the labels of the capsule's."""
+    board = request.board
+    sizes = {}
+    for name, path in request.elves.items():
+        with (ROOT / path).open("rb") as elf:
+            link_map = (ROOT / path.with_suffix(".map")).read_text()
+            sizes[name] = measure(elf, link_map, board.memory, layers)
+    room = {
+        "bootloader": bootloader_place(board).bytes,
+        "app": board.payload_bytes("app"),
+        "capsule": board.payload_bytes("capsule"),
+    }
+    return together(board.memory, sizes, room)
+
+
+def together(
+    memories: Sequence[Memory], images: Mapping[str, Sizes], room: Mapping[str, int]
+) -> Sizes:
+    """Of all images that a board runs, by name; `room` has the bytes each may take. The
+    bootloader's parts carry its name, and its RAM is not counted: it is the application's, once
+    that runs."""
+    used: Counter[str] = Counter()
+    parts: list[Part] = []
+    sums = []
+    flash = {m.name for m in memories if m.kind == "flash"}
+    for name, sizes in images.items():
+        is_boot = name == "bootloader"
+        for p in sizes.parts:
+            if not is_boot or p.memory in flash:
+                used[p.memory] += p.bytes
+                part = p.name.removeprefix("firmware ")
+                parts.append(replace(p, name=f"bootloader {part}") if is_boot else p)
+        sums.append(ImageUse(name, _stored(sizes, flash), room[name]))
+    return Sizes(
+        tuple(MemoryUse(m.name, m.kind, m.bytes, used[m.name]) for m in memories),
+        _merged(parts),
+        tuple(sums),
+    )
+
+
+def _merged(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Parts of one name, memory and kind as one: the C library, for one, is in every image."""
+    sums: Counter[tuple[str, str, str]] = Counter()
+    for p in parts:
+        sums[p.name, p.memory, p.kind] += p.bytes
+    return tuple(Part(*key, count) for key, count in sums.items())
+
+
+def _stored(sizes: Sizes, flash: set[str]) -> int:
+    return sum(p.bytes for p in sizes.parts if p.memory in flash)
 
 
 def _symbols(file: ELFFile) -> Iterator[_Symbol]:
@@ -252,8 +318,18 @@ def _object_part(path: PurePath) -> str:
 
 
 def report(sizes: Sizes, last: Sizes | None) -> RenderableType:
-    """Two tables, against the last build where there was one."""
-    return Group(_memory_table(sizes, last), "", _part_table(sizes, last))
+    """Tables, against the last build where there was one."""
+    tables: list[RenderableType] = [_image_table(sizes, last), ""] if sizes.images else []
+    return Group(*tables, _memory_table(sizes, last), "", _part_table(sizes, last))
+
+
+def _image_table(sizes: Sizes, last: Sizes | None) -> Table:
+    table = _table("image", "used", "+/-", "free", "of", last=last)
+    before = {i.name: i.used for i in last.images} if last else {}
+    for i in sizes.images:
+        change = [_change(i.used - before.get(i.name, 0))] if last else []
+        table.add_row(i.name, f"{i.used:,}", *change, f"{i.bytes - i.used:,}", f"{i.bytes:,}")
+    return table
 
 
 def _memory_table(sizes: Sizes, last: Sizes | None) -> Table:

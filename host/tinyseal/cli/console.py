@@ -15,19 +15,21 @@ from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, Re
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.output import errors
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.qemu import QemuBoard
+from tinyseal.device.qemu import QemuBoard, start
 
 ANSWER_SECONDS: Final = 120.0
 
 BoardOption = typer.Option(DEFAULT_BOARD, "--board", "-b", help="Board to talk to.")
-ElfOption = typer.Option(
-    None, "--elf", help="Firmware for a virtual board; default: the last build."
+ImageOption = typer.Option(
+    None,
+    "--image",
+    help="Merged image for a virtual board; default: the last build of the default model.",
 )
 PortOption = typer.Option(None, "--port", help="Serial port of a real board.")
 
 
 def console(
-    board: str = BoardOption, elf: Path | None = ElfOption, port: str | None = PortOption
+    board: str = BoardOption, image: Path | None = ImageOption, port: str | None = PortOption
 ) -> None:
     """Talk to a board: commands of firmware/SPEC.md, one a line; `help` lists them.
 
@@ -38,8 +40,10 @@ def console(
     with ExitStack() as stack:
         machine: QemuBoard | None = None
         if port is None:
-            built = Request(profile, DEFAULT_MODEL, AUTO).elf
-            machine = stack.enter_context(QemuBoard(profile, elf or ROOT / built))
+            built = Request(profile, DEFAULT_MODEL, AUTO)
+            machine = stack.enter_context(
+                QemuBoard(profile, ROOT / built.bootloader, image=image or ROOT / built.merged)
+            )
             port = machine.port
         line = stack.enter_context(open_port(port, profile.console.baud))
         if machine is not None:
@@ -58,7 +62,7 @@ def serve(request: Request) -> int:
     program leaves and the next comes.
     """
     with (
-        QemuBoard(request.board, ROOT / request.elf) as machine,
+        start(request) as machine,
         Client(open_port(machine.port, request.board.console.baud)) as client,
     ):
         machine.go()

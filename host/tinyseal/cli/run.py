@@ -17,7 +17,7 @@ from rich.table import Table
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.cli.output import console
 from tinyseal.device.client import Client, DeviceInfo, open_port
-from tinyseal.device.qemu import QemuBoard
+from tinyseal.device.qemu import start
 from tinyseal.errors import DeviceError
 from tinyseal.graph.ir import Graph
 from tinyseal.graph.load import load_model
@@ -40,7 +40,7 @@ def run(request: Request) -> int:
         judges["TFLM"] = tflm
     started = time.monotonic()
     with (
-        QemuBoard(request.board, ROOT / request.elf) as machine,
+        start(request) as machine,
         Client(open_port(machine.port, request.board.console.baud)) as client,
     ):
         machine.go()
@@ -101,6 +101,7 @@ def _print_identity(info: DeviceInfo, seconds: float) -> None:
     table = Table(show_header=False, title=f"{info.board}, up in {seconds:.1f} s")
     rows = {
         "firmware": info.firmware,
+        **{f"{name} image": " ".join(map(str, told)) for name, told in info.images.items()},
         "model": f"{info.model} {info.model_id[:16]}",
         "kernels": info.kernels,
         "reset": info.reset,

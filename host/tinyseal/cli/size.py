@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyseal.build.firmware import ROOT, Request
-from tinyseal.build.size import Sizes, measure, report
+from tinyseal.build.size import Sizes, measure_images, report
 from tinyseal.cli.output import console
 
 
@@ -15,13 +15,7 @@ def update(request: Request) -> int:
     """Measures a firmware that was linked just now, keeps the figures beside it, and shows them."""
     folder = ROOT / request.folder
     kept = folder / "size.json"
-    with (ROOT / request.elf).open("rb") as elf:
-        sizes = measure(
-            elf,
-            (ROOT / request.elf.with_suffix(".map")).read_text(),
-            request.board.memory,
-            (folder / "layers.txt").read_text().splitlines(),
-        )
+    sizes = measure_images(request, (folder / "layers.txt").read_text().splitlines())
     last = _read(kept)
     value = {
         "board": request.board.name,
@@ -45,6 +39,7 @@ def show(request: Request) -> int:
 def _read(path: Path) -> Any:
     """None if there is no report, or none that this version wrote."""
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
+        return value if "images" in value else None
     except (FileNotFoundError, json.JSONDecodeError):
         return None

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from tinyseal.board import Board, Core, Firmware, Memory
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from tinyseal.board import HEADER_BYTES, Board, Core, Firmware, Memory
 from tinyseal.codegen.generate import per_region
 from tinyseal.codegen.templates import render
 from tinyseal.errors import BoardError
+
+ImageName = Literal["app", "capsule"]
+
+# Of struct boot_handover, and room for it to grow.
+HANDOVER_BYTES: Final = 128
+BOOTLOADER_STACK_BYTES: Final = 0x4000
 
 
 def entry(core: Core) -> str:
@@ -15,21 +24,118 @@ def entry(core: Core) -> str:
     return {Core.RV32IMC: "riscv_start", Core.LX106: "xtensa_vectors"}[core]
 
 
-def generate_link_script(board: Board) -> str:
-    """`link.ld`: vectors first, then code and constants, then RAM with the stack at its end."""
-    firmware_of(board)
-    flash = [m for m in board.memory if m.kind == "flash"]
-    code = next((m for m in flash if m.name == board.code_memory), None)
-    if code is None:
-        raise BoardError(f"{board.name}: neither [firmware] nor [flash] names a memory for code")
+@dataclass(frozen=True)
+class Placed:
+    """A memory area that one image is linked for."""
+
+    name: str  # of the area in the linker script
+    base: int
+    bytes: int
+
+
+def bootloader_place(board: Board) -> Placed:
+    """Where reset begins: the bootloader's partition, or what other images leave of the memory."""
+    reset = board.reset_memory
+    if reset is None:
+        raise BoardError(f'{board.name}: no memory of kind "flash" to place code in')
+    partitions = board.partitions("bootloader")
+    if partitions and board.flash is not None and board.flash.memory == reset.name:
+        return Placed("bootloader", reset.base + partitions[0].offset, partitions[0].bytes)
+    copies = (board.boot.app, board.boot.capsule) if board.boot else ()
+    end = min((c.address for c in copies if c and reset.base <= c.address < reset.end), default=0)
+    return Placed("bootloader", reset.base, (end or reset.end) - reset.base)
+
+
+def image_place(board: Board, image: ImageName, slot: int) -> Placed:
+    """Room for a payload: in its slot behind the header, or in RAM."""
+    name = f"{image}_{'ab'[slot]}"
+    base = board.image_address(image, slot) + HEADER_BYTES
+    return Placed(name, base, board.payload_bytes(image))
+
+
+def generate_bare_script(board: Board) -> str:
+    """For a firmware that runs from reset, without a bootloader, with the profile's arena."""
+    return _script(board, bootloader_place(board), board.arena_regions, None)
+
+
+def generate_bootloader_script(board: Board) -> str:
+    """As an application's, without an arena: its stack takes half of a small RAM."""
+    stack = min(main_ram(board).bytes // 2, BOOTLOADER_STACK_BYTES)
+    return _script(board, bootloader_place(board), (), stack)
+
+
+def generate_app_script(board: Board, slot: int) -> str:
+    """Vectors first, then code and constants; RAM with the stack at its end."""
+    return _script(board, image_place(board, "app", slot), board.arena_regions, None)
+
+
+def generate_capsule_script(board: Board, slot: int) -> str:
+    """The capsule table first, then code and constants; no RAM."""
+    return render(
+        "capsule_link.ld",
+        board=board,
+        image=image_place(board, "capsule", slot),
+    )
+
+
+def _script(
+    board: Board, image: Placed, arenas: tuple[Memory, ...], stack_bytes: int | None
+) -> str:
     return render(
         "link.ld",
         board=board,
         entry=entry(board.core),
-        vectors=flash[0],
-        code=code,
+        image=image,
         ram=main_ram(board),
+        arenas=arenas,
+        stack_bytes=stack_bytes or firmware_of(board).stack_bytes,
+        handover_bytes=HANDOVER_BYTES,
     )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose images a board takes: 16 bytes each of vendor, application class, capsule class, and
+    the Ed25519 public keys that may sign."""
+
+    vendor: bytes
+    classes: tuple[bytes, bytes]
+    keys: tuple[bytes, ...]
+
+
+def generate_boot_config(board: Board, identity: Identity) -> str:
+    """`boot_config.h`: what firmware/setup hands to firmware/boot."""
+    if board.boot is None or board.flash is None:
+        raise BoardError(f"{board.name}: has no [boot]; it boots no images")
+    copies = (board.boot.app, board.boot.capsule)
+    names: tuple[ImageName, ImageName] = ("app", "capsule")
+    return render(
+        "boot_config.h",
+        board=board,
+        mode={"xip": "BOOT_XIP", "ram": "BOOT_RAM"}[board.boot.mode],
+        flash_base=board.flash_memory.base
+        if board.flash_memory and board.boot.mode == "xip"
+        else None,
+        images=[
+            {
+                "name": name.upper(),
+                "offsets": [f"{p.offset:#x}u" for p in board.partitions(name)],
+                "bytes": board.partitions(name)[0].bytes,
+                "counter": board.counter_areas()[name],
+                "ram": copy.address if copy else 0,
+                "ram_bytes": copy.bytes if copy else 0,
+            }
+            for name, copy in zip(names, copies, strict=True)
+        ],
+        state=board.counter_areas()["state"],
+        vendor_id=_bytes(identity.vendor),
+        class_ids=[_bytes(c) for c in identity.classes],
+        keys=[_bytes(k) for k in identity.keys],
+    )
+
+
+def _bytes(data: bytes) -> str:
+    return ", ".join(f"0x{b:02x}" for b in data)
 
 
 def generate_board_config(board: Board) -> str:

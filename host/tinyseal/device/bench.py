@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.build.scons import build
-from tinyseal.build.size import Sizes, measure
+from tinyseal.build.size import measure_images
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.icount import Counts, InstructionCounter, find_marks
-from tinyseal.device.qemu import QemuBoard
+from tinyseal.device.qemu import start
 from tinyseal.errors import DeviceError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
@@ -38,7 +38,8 @@ class Row:
 
     `instructions` are those of one inference, on the last of the sample inputs (noise): kernels
     branch on data where they round and clamp, which moves the count by some thousandths.
-    `flash_weights` is all constant data of the layers, `flash_code` the rest of the flash used;
+    `flash_weights` is all constant data of the layers, `flash_code` the rest of
+    application and capsule;
     `ram_static` the RAM used besides the arena, stack included.
     """
 
@@ -70,10 +71,10 @@ def bench(request: Request, progress: Callable[[str], None] = lambda step: None)
     build(request)
     progress("boot")
     counts, bit_exact = _run(request, plan, progress)
-    sizes = _sizes(request, plan)
+    sizes = measure_images(request, [step.label for step in plan.steps])
     flash = {m.name for m in sizes.memories if m.kind == "flash"}
     ram = {m.name for m in sizes.memories if m.kind == "ram"}
-    stored = sum(p.bytes for p in sizes.parts if p.memory in flash)
+    stored = sum(i.used for i in sizes.images if i.name != "bootloader")
     weights = sum(
         p.bytes
         for p in sizes.parts
@@ -111,14 +112,13 @@ def ratios(rows: Sequence[Row], to: str) -> list[float | None]:
 
 def _run(request: Request, plan: Plan, progress: Callable[[str], None]) -> tuple[Counts, bool]:
     """Counts of the last inference, and whether every output was the reference's."""
-    elf = ROOT / request.elf
     graph = load_model(ROOT / request.model)
     reference = Interpreter(graph)
     samples = sample_inputs(graph)
     exact = True
     with (
-        InstructionCounter(find_marks(elf), PLUGINS) as counter,
-        QemuBoard(request.board, elf, extra=counter.qemu_args) as machine,
+        InstructionCounter(find_marks(ROOT / request.image("capsule")), PLUGINS) as counter,
+        start(request, counter.qemu_args) as machine,
         Client(open_port(machine.port, request.board.console.baud)) as client,
     ):
         machine.go()
@@ -136,10 +136,3 @@ def _run(request: Request, plan: Plan, progress: Callable[[str], None]) -> tuple
             "does this QEMU support TCG plugins?"
         )
     return counts[-1], exact
-
-
-def _sizes(request: Request, plan: Plan) -> Sizes:
-    with (ROOT / request.elf).open("rb") as elf:
-        link_map = (ROOT / request.elf.with_suffix(".map")).read_text()
-        labels = [step.label for step in plan.steps]
-        return measure(elf, link_map, request.board.memory, labels)

@@ -59,6 +59,8 @@ class DeviceInfo:
     kernels: str
     reset: str  # why it last started: power-on, requested, fault
     id: str  # the chip's unique number in hexadecimal; "" if it has none
+    # app, capsule: slot, version, this board's security counter, confirmed or trial or why not
+    images: dict[str, tuple[str, str, int, str]]
     abi: int
     clock_hz: int
     macs: int
@@ -332,6 +334,7 @@ def _parse_info(lines: Sequence[str]) -> DeviceInfo:
         kernels=pairs["kernels"],
         reset=pairs["reset"],
         id=pairs["id"].strip("-"),
+        images=dict(_parse_image(line) for line in lines if line.startswith("image ")),
         abi=int(pairs["abi"]),
         clock_hz=int(pairs["clock_hz"]),
         macs=int(pairs["macs"]),
@@ -343,6 +346,11 @@ def _parse_info(lines: Sequence[str]) -> DeviceInfo:
         inputs=tuple(_parse_tensor(line) for line in lines if line.startswith("input ")),
         outputs=tuple(_parse_tensor(line) for line in lines if line.startswith("output ")),
     )
+
+
+def _parse_image(line: str) -> tuple[str, tuple[str, str, int, str]]:
+    _, name, slot, version, counter, standing = line.split(" ", 5)
+    return name, (slot, version, int(counter.replace("-", "0")), standing)
 
 
 def _parse_tensor(line: str) -> TensorInfo:

@@ -13,26 +13,19 @@ from tinyseal.errors import DeviceError
 FLASH_SECONDS: Final = 300.0
 
 
-def flash(board: Board, elf: Path, port: str) -> None:
-    """Runs the profile's flasher on `elf`, or the .bin or .hex beside it.
+def flash(board: Board, image: Path, port: str) -> None:
+    """Runs the profile's flasher on a merged image, Intel HEX.
 
     DeviceError if the profile has no flasher, the program is missing, or it fails.
     """
     flasher = board.flasher
     if flasher is None:
-        raise DeviceError(
-            f"{board.name}: its profile has no [flasher]; flash {elf.with_suffix('.hex')} by hand"
-        )
+        raise DeviceError(f"{board.name}: its profile has no [flasher]; flash {image} by hand")
     if shutil.which(flasher.binary) is None:
         raise DeviceError(f"{flasher.binary} is missing; it comes with {flasher.package}")
-    if not elf.is_file():
-        raise DeviceError(f"{elf}: no such file; build it with scons board={board.name}")
-    files = {
-        "elf": elf,
-        "bin": elf.with_suffix(".bin"),
-        "hex": elf.with_suffix(".hex"),
-        "port": port,
-    }
+    if not image.is_file():
+        raise DeviceError(f"{image}: no such file; build it with scons board={board.name}")
+    files = {"hex": image, "port": port}
     command = [flasher.binary, *(arg.format(**files) for arg in flasher.args)]
     try:
         done = subprocess.run(

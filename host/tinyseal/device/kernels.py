@@ -15,7 +15,7 @@ from tinyseal.board import Board
 from tinyseal.build.firmware import AUTO, ROOT, Request
 from tinyseal.build.scons import build
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.qemu import QemuBoard
+from tinyseal.device.qemu import start
 from tinyseal.errors import PlanError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.random_layers import random_layers
@@ -80,7 +80,7 @@ def _run_batch(board: Board, result: Result, seed: int, batch: int) -> None:
     build(request)
     reference, wrong = Interpreter(graph), set()
     with (
-        QemuBoard(board, ROOT / request.elf) as machine,
+        start(request) as machine,
         Client(open_port(machine.port, board.console.baud)) as client,
     ):
         machine.go()

@@ -9,6 +9,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -17,12 +18,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from intelhex import IntelHex, IntelHexError
+
 from tinyseal.board import Board
-from tinyseal.build.firmware import ROOT
+from tinyseal.build.firmware import ROOT, Request
+from tinyseal.codegen.firmware import bootloader_place
 from tinyseal.errors import DeviceError
 
 START_SECONDS: Final = 20.0
 _PR_SET_PDEATHSIG: Final = 1
+_GDB_BYTES: Final = 1024  # of one packet
 
 
 def default_flash(board: Board) -> Path:
@@ -57,6 +62,29 @@ def prepare_flash(board: Board, file: Path, fresh: bool = False) -> None:
         raise DeviceError(f"{file}: {e.strerror}") from e
 
 
+def start(request: Request, extra: Sequence[str] = (), flash: Path | None = None) -> QemuBoard:
+    """The request's virtual board with its merged image; `extra` and `flash` as for QemuBoard."""
+    return QemuBoard(request.board, ROOT / request.bootloader, extra, flash, ROOT / request.merged)
+
+
+def _flash_parts(board: Board, image: Path) -> list[tuple[int, bytes]]:
+    """What of a merged image lies in the flash of [flash], by address. The bootloader does not:
+    reset finds it without."""
+    try:
+        parsed = IntelHex(str(image))
+    except (OSError, IntelHexError) as e:
+        raise DeviceError(f"{image}: no Intel HEX file: {e}") from e
+    memory = board.flash_memory
+    if memory is None:
+        raise DeviceError(f"{board.name}: its flash is not mapped")
+    bootloader = bootloader_place(board)
+    parts = []
+    for start, end in parsed.segments():
+        if memory.base <= start < memory.end and start != bootloader.base:
+            parts.append((start, bytes(parsed.tobinarray(start=start, end=end - 1))))
+    return parts
+
+
 def _filled(arg: str, files: Mapping[str, str]) -> str:
     """`arg` with the files' names in it, their commas doubled where QEMU parts options by them."""
     if "=" in arg:
@@ -78,11 +106,13 @@ class QemuBoard:
         elf: Path,
         extra: Sequence[str] = (),
         flash: Path | None = None,
+        image: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`extra` are further arguments for QEMU, such as a plugin or a debugger's port. `flash`
         is the file that keeps the board's flash, created erased if it is missing (see
         `prepare_flash`); without one, the board starts with an erased flash that is forgotten.
+        `image` is a merged image, put into a flash that is new.
 
         Raises DeviceError if the board is not virtual, or QEMU is missing or does not start.
         """
@@ -102,7 +132,14 @@ class QemuBoard:
         self._scratch = tempfile.TemporaryDirectory(prefix="tinyseal-flash-")
         if runner.flash_file_bytes is not None:
             flash = flash or Path(self._scratch.name) / "flash.bin"
+            is_new = not flash.exists()
             prepare_flash(board, flash)
+            if is_new and image is not None:
+                assert board.flash_memory is not None
+                with flash.open("r+b") as file:
+                    for address, data in _flash_parts(board, image):
+                        file.seek(address - board.flash_memory.base)
+                        file.write(data)
         elif flash is not None:
             raise DeviceError(f"{board.name}: keeps no flash in a file")
         files = {"elf": str(elf), "flash": str(flash)}
@@ -125,6 +162,8 @@ class QemuBoard:
             self.port: str = next(
                 c["filename"].removeprefix("pty:") for c in chardevs if c["label"] == "console"
             )
+            if runner.flash_file_bytes is None and image is not None:
+                self._fill_flash(board, image)
         except BaseException:
             self.close()
             raise
@@ -132,6 +171,43 @@ class QemuBoard:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def _fill_flash(self, board: Board, image: Path) -> None:
+        """An erased flash with an image, where QEMU starts with one that reads zeros."""
+        assert board.flash_memory is not None
+        base = board.flash_memory.base
+        flash = bytearray(b"\xff" * board.flash_memory.bytes)
+        for address, data in _flash_parts(board, image):
+            flash[address - base : address - base + len(data)] = data
+        boot = bootloader_place(board)
+        at = boot.base + boot.bytes - base if base <= boot.base < board.flash_memory.end else 0
+        self.write(base + at, bytes(flash[at:]))
+
+    def write(self, address: int, data: bytes) -> None:
+        """Puts bytes into the stopped machine's memory, flash included, by GDB's protocol."""
+        with tempfile.TemporaryDirectory(prefix="tinyseal-gdb-") as folder:
+            port = Path(folder) / "gdb"
+            self._monitor(f"gdbserver unix:{port},server=on,wait=off")
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(str(port))
+                s.settimeout(START_SECONDS)
+                for at in range(0, len(data), _GDB_BYTES):
+                    part = data[at : at + _GDB_BYTES]
+                    packet = b"M%x,%x:%s" % (address + at, len(part), part.hex().encode())
+                    s.sendall(b"+$%s#%02x" % (packet, sum(packet) % 256))
+                    answer = b""
+                    while b"#" not in answer[-3:-2]:
+                        answer += s.recv(1)
+                    if b"$OK" not in answer:
+                        raise self._failure("write", f"refused at 0x{address + at:08x}")
+            self._monitor("gdbserver none")
+
+    def _monitor(self, line: str) -> None:
+        """A command of QEMU's monitor; it answers in text only where it fails."""
+        arguments = {"command-line": line}
+        answer = self._command("human-monitor-command", arguments)
+        if answer.strip() and "Waiting" not in answer and "isabled" not in answer:
+            raise self._failure(line.split()[0], answer.strip())
 
     def go(self) -> None:
         """Lets the processor run, from reset."""
@@ -186,11 +262,12 @@ class QemuBoard:
     def _die_with_parent(self) -> None:
         self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    def _command(self, execute: str) -> Any:
+    def _command(self, execute: str, arguments: Mapping[str, str] | None = None) -> Any:
         """One QMP command and its answer (QEMU Machine Protocol specification)."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps({"execute": execute}).encode() + b"\n")
+            order = {"execute": execute, **({"arguments": arguments} if arguments else {})}
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
             self._process.stdin.flush()
         except OSError as e:
             raise self._failure(execute, "is gone") from e

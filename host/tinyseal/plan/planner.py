@@ -29,7 +29,7 @@ from tinyseal.plan.kernels.copy import Copy
 from tinyseal.plan.lifetimes import BEFORE, Layer, Prefer, Shares, share
 from tinyseal.plan.model import Buffer, Held, Plan, Step
 
-MAX_INPUTS: Final = 16  # MODEL_MAX_INPUTS
+MAX_INPUTS: Final = 32  # MODEL_MAX_INPUTS
 COPY_VERSION: Final = 1
 
 

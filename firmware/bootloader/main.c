@@ -1,0 +1,81 @@
+/* The bootloader: has firmware/boot pick what runs, and jumps there.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "board_config.h"
+#include "boot.h"
+#include "boot_setup.h"
+#include "hal.h"
+#include "jump.h"
+#include "link.h"
+#include "noinit.h"
+
+#define RETELL_SECONDS 2u
+
+int main(void);
+
+static struct boot_config config;
+static struct boot boot;
+
+static const char *const image_names[BOOT_IMAGES] = { "app", "capsule" };
+
+static void put(const char *text)
+{
+    hal.uart->write(text, strlen(text));
+}
+
+static void put_status(enum boot_status status)
+{
+    put(boot_status_text(status));
+    put("\r\n");
+}
+
+/* One line for every slot that holds something and was refused, or for all of them. */
+static void tell(int all)
+{
+    for (uint32_t i = 0; i < config.image_count; i++) {
+        for (uint32_t j = 0; j < BOOT_SLOTS; j++) {
+            const enum boot_status status = boot.status[i][j];
+
+            if (all || (status != BOOT_GOOD && status != BOOT_EMPTY && (uint32_t)status != 0)) {
+                put("boot ");
+                put(image_names[i]);
+                put(j == 0 ? " a " : " b ");
+                put_status(status);
+            }
+        }
+    }
+}
+
+/* Nothing boots. The console says why, again and again: whoever connects later sees it, too. */
+static _Noreturn void stay(enum boot_status status)
+{
+    for (;;) {
+        put("\r\nboot tinyseal " FIRMWARE_VERSION " " BOARD_NAME " nothing boots: ");
+        put_status(status);
+        tell(1);
+        const uint64_t start = hal.clock->ticks();
+
+        while (hal.clock->ticks() - start < (uint64_t)RETELL_SECONDS * hal.clock->hz) {
+        }
+    }
+}
+
+int main(void)
+{
+    boot_setup(&config);
+    const enum boot_status status = boot_run(&boot, &config);
+
+    if (status != BOOT_GOOD) {
+        stay(status);
+    }
+    const uint32_t entry = boot_entry(&boot, BOOT_APP);
+
+    if (entry == 0) {
+        stay(BOOT_ECHANGED); /* a step of the verification was left out or done twice */
+    }
+    tell(0);
+    boot_hand_over(&boot, (struct boot_handover *)(void *)link_handover);
+    noinit_set_cause(hal.reset->cause()); /* hal_init() took it; it is the application's */
+    jump_to(entry);
+}

@@ -1,0 +1,103 @@
+"""Signing and merging for `scons`: what becomes of the linked images.
+
+imgtool and the crypto package are imported when something is signed, not by every build.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinyseal.build.firmware import ROOT, Request
+from tinyseal.cli.output import errors
+from tinyseal.codegen.firmware import Identity, ImageName
+from tinyseal.errors import BuildError
+
+if TYPE_CHECKING:
+    from tinyseal.package.mcuboot import Version
+
+# The first application with the capsule table of today (CAPSULE_ABI 2).
+ABI_SINCE = "0.1.0"
+
+
+def signing_key(request: Request) -> Path:
+    """The file, as the build names it."""
+    return request.key or Path("keys/dev_sign.pem")
+
+
+def check_key(request: Request) -> None:
+    """Before anything is built: BuildError or KeyFileError for a key that will not do."""
+    from tinyseal.package.keys import Use, load_private, refuse_development
+    from tinyseal.package.sign import parse_version
+
+    parse_version(request.version)
+    if request.release and request.key is None:
+        raise BuildError("release=1 needs key=PATH; the development key signs no release")
+    if request.key is None:
+        return
+    if not request.key.is_absolute() and not (ROOT / request.key).is_file():
+        raise BuildError(f"key {request.key}: no such file")
+    key = load_private(ROOT / request.key, Use.SIGN)
+    if request.release:
+        refuse_development([(str(request.key), key.hash)])
+
+
+def signed_fields(request: Request) -> list[str]:
+    """What a signed image depends on besides its payload."""
+    return [request.version, str(request.security_counter)]
+
+
+def identity(request: Request) -> Identity:
+    """What the bootloader accepts: this board's images, signed by this key."""
+    from tinyseal.package.keys import Use, load_key
+    from tinyseal.package.sign import VENDOR_UUID, class_uuid
+
+    name = request.board.name
+    return Identity(
+        VENDOR_UUID.bytes,
+        (class_uuid(name, "app").bytes, class_uuid(name, "capsule").bytes),
+        (load_key(ROOT / signing_key(request), Use.SIGN).raw,),
+    )
+
+
+def sign(request: Request, image: ImageName, slot: str) -> None:
+    """Signs the payload beside the image's ELF."""
+    from tinyseal.package.files import write_file
+    from tinyseal.package.keys import Use, load_private
+    from tinyseal.package.sign import Dependency, SignRequest, parse_version, sign_image
+
+    board = request.board
+    key = load_private(ROOT / signing_key(request), Use.SIGN)
+    version = parse_version(request.version)
+    since: Version = min(version, parse_version(ABI_SINCE))
+    wanted = SignRequest(
+        board,
+        image,
+        "a" if slot == "a" else "b",
+        version,
+        request.security_counter,
+        dependencies=(Dependency("app", since),) if image == "capsule" else (),
+        load_address=(
+            board.image_address(image, 0) if board.boot and board.boot.mode == "ram" else None
+        ),
+    )
+    payload = (ROOT / request.image(image, slot).with_suffix(".bin")).read_bytes()
+    write_file(ROOT / request.signed(image, slot), sign_image(payload, wanted, key))
+    if key.is_development and (image, slot) == ("app", "a"):
+        errors.print(
+            "signed with the development key, which anybody has; key=PATH takes another",
+            style="yellow",
+        )
+
+
+def merge(request: Request) -> None:
+    """Bootloader and fresh images as one Intel HEX file."""
+    from tinyseal.package.files import write_file
+    from tinyseal.package.merge import place, to_hex
+
+    bootloader = (ROOT / request.bootloader.with_suffix(".bin")).read_bytes()
+    images = {
+        ("app", "a"): (ROOT / request.signed("app")).read_bytes(),
+        ("capsule", "a"): (ROOT / request.signed("capsule")).read_bytes(),
+    }
+    write_file(ROOT / request.merged, to_hex(place(request.board, bootloader, images)))
