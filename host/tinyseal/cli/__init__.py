@@ -20,6 +20,7 @@ from tinyseal.cli import (
     provision,
     sign,
     torture,
+    torture_faults,
     torture_fuzz,
     torture_kernels,
     torture_kill,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 torture.app.command("power")(torture_power.power)
 torture.app.command("fuzz")(torture_fuzz.fuzz)
+torture.app.command("faults")(torture_faults.faults)
 torture.app.command("kill")(torture_kill.kill)
 torture.app.command("kernels")(torture_kernels.kernels)
 app.add_typer(torture.app, name="torture")
