@@ -184,7 +184,7 @@ class QemuBoard:
         self.write(base + at, bytes(flash[at:]))
 
     def write(self, address: int, data: bytes) -> None:
-        """Puts bytes into the stopped machine's memory, flash included, by GDB's protocol."""
+        """Puts bytes into memory, flash included, by GDB's protocol. It stands still until `go`."""
         with tempfile.TemporaryDirectory(prefix="tinyseal-gdb-") as folder:
             port = Path(folder) / "gdb"
             self._monitor(f"gdbserver unix:{port},server=on,wait=off")
@@ -196,9 +196,13 @@ class QemuBoard:
                     packet = b"M%x,%x:%s" % (address + at, len(part), part.hex().encode())
                     s.sendall(b"+$%s#%02x" % (packet, sum(packet) % 256))
                     answer = b""
-                    while b"#" not in answer[-3:-2]:
-                        answer += s.recv(1)
-                    if b"$OK" not in answer:
+                    # The first may follow the news that the machine has stopped.
+                    while b"$OK#9a" not in answer and b"$E" not in answer:
+                        got = s.recv(1)
+                        if not got:
+                            raise self._failure("write", "ended")
+                        answer += got
+                    if b"$E" in answer:
                         raise self._failure("write", f"refused at 0x{address + at:08x}")
             self._monitor("gdbserver none")
 
