@@ -8,7 +8,9 @@
 #define MAGIC 0x544e4354u /* "TCNT", little endian */
 #define HEADER_BYTES 16u  /* magic, sequence, base, CRC-32 of these */
 #define WORD_BYTES 4u
-#define MAX_DELTA 0xffffu
+/* Not 0xffff: a unit cut within the first two bytes of its word, ff ff, reads erased at every
+ * look and may not be programmed again. */
+#define MAX_DELTA 0xfffeu
 #define TORN_LOOKS 16
 
 /* What a scan of one sector found. */
