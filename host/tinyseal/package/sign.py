@@ -7,8 +7,6 @@ they cover the payload before it was encrypted.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 import tempfile
 import uuid
@@ -30,6 +28,10 @@ ImageName = Literal["app", "capsule"]
 SlotName = Literal["a", "b"]
 IMAGE_NUMBERS: Final[dict[str, int]] = {"app": 0, "capsule": 1}  # of dependencies
 SLOT_NUMBERS: Final[dict[str, int]] = {"a": 0, "b": 1}
+
+# imgtool tells on stdout what it signs. Its print is silenced, and not stdout redirected, which
+# would swallow what the build's other threads say meanwhile.
+vars(imgtool_image)["print"] = lambda *args, **kwargs: None
 
 VENDOR: Final = "tinyseal"  # imgtool sign --vid tinyseal
 VENDOR_UUID: Final = uuid.uuid5(uuid.NAMESPACE_DNS, VENDOR)
@@ -165,7 +167,7 @@ def sign_image(payload: bytes, request: SignRequest, key: Key, encrypt: Key | No
         vid=VENDOR,
         cid=class_name(request.board.name, request.image),
     )
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "payload.bin"), Path(folder, "image.bin")
         source.write_bytes(payload)
         try:
