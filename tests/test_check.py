@@ -90,7 +90,8 @@ def test_model_that_fits_exits_0_with_exact_figures(run, small):
     assert f".arena_bytes = {{ {made.arena_bytes[0]}, 0 }}" in generate_capsule(made)
     assert report["arena_lower_bound"] <= report["arena"][0]["bytes"]
     weights = sum(t.bytes for t in graph.tensors if t.data is not None)
-    assert weights <= report["flash"]["weights"] <= weights + 16 * 1024
+    # Multipliers and shifts, and what a kernel's own layout of the weights adds.
+    assert weights <= report["flash"]["weights"] <= 1.1 * weights
     assert report["macs"] == made.macs == sum(layer["macs"] for layer in report["layers"])
     assert report["cycles"] == pytest.approx(2 * report["instructions"], abs=2)
     assert report["seconds"] == pytest.approx(report["cycles"] / 1e6, rel=1e-6)
