@@ -30,11 +30,6 @@ _PR_SET_PDEATHSIG: Final = 1
 _GDB_BYTES: Final = 1024  # of one packet
 
 
-def default_flash(board: Board) -> Path:
-    """The file that keeps a virtual board's flash from one run to the next."""
-    return ROOT / "build" / board.name / "flash.bin"
-
-
 def prepare_flash(board: Board, file: Path, fresh: bool = False) -> None:
     """Creates the flash's file, erased, if it is not there or a `fresh` one is wanted.
 
