@@ -39,3 +39,7 @@ class ImageError(ToolError):
 
 class KeyFileError(ToolError):
     """A key file is missing, unreadable, of the wrong kind, or too open to others."""
+
+
+class FleetError(ToolError):
+    """The fleet's database does not answer, or holds something else than it should."""
