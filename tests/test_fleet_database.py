@@ -88,7 +88,7 @@ def test_what_is_no_database_is_refused_and_left_as_it_is(tmp_path):
     with pytest.raises(FleetError, match="not a database"):
         open_database(f"sqlite:///{file}")
     assert file.read_text().startswith("not a database")
-    with pytest.raises(FleetError, match="notes.txt"):
+    with pytest.raises(FleetError, match="notes"):
         open_database(f"sqlite:///{file}/fleet.db")
 
 
