@@ -243,6 +243,8 @@ def test_another_key_is_refused(tmp_path):
         (["release=yes"], "choices: 0, 1"),
         (["key=nonesuch.pem"], "nonesuch.pem: no such file"),
         (["security_counter=-1"], "expected a number from 0"),
+        (["policy=paid"], "choices: unmetered, metered"),
+        (["family=K W S"], "lower-case letters"),
         (["version=1.2.3.4"], "expected MAJOR.MINOR.REVISION+BUILD"),
     ],
 )

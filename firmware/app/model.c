@@ -27,7 +27,7 @@ static void nothing(const struct capsule_memory *unused)
 }
 
 static const struct capsule none = {
-    .name = "-", .kernels = "-", .reset = nothing, .invoke = nothing
+    .name = "-", .kernels = "-", .policy = CAPSULE_UNMETERED, .reset = nothing, .invoke = nothing
 };
 static const struct capsule *capsule = &none;
 

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define CAPSULE_MAGIC 0x4c534354u /* "TCSL", little endian */
-#define CAPSULE_ABI 2u            /* raised by every change to this file's structs */
+#define CAPSULE_ABI 3u            /* raised by every change to this file's structs */
 #define CAPSULE_REGIONS 2
 #define CAPSULE_MAX_RANK 6
 #define CAPSULE_ALIGN 16
@@ -40,6 +40,12 @@ struct capsule_tensor {
     int32_t zero_point;
 };
 
+/* What an inference costs. Neither word is what an erased or a zeroed one holds. */
+enum capsule_policy {
+    CAPSULE_UNMETERED = 0x5a3c9669,
+    CAPSULE_METERED = 0x69c35a96, /* a prepaid query each */
+};
+
 struct capsule_memory {
     uint8_t *region[CAPSULE_REGIONS];
 };
@@ -50,6 +56,8 @@ struct capsule {
     const char *name;
     const char *kernels;          /* the set it was built with, as the user asked for it */
     uint8_t model_id[32];         /* SHA-256 of the source model */
+    uint8_t family[32];           /* SHA-256 of the family's name; zeros: of none */
+    enum capsule_policy policy;   /* anything unknown counts as metered */
     uint32_t arena_bytes[CAPSULE_REGIONS];
     uint32_t state_bytes[CAPSULE_REGIONS]; /* the first of them: kept between inferences */
     uint16_t input_count;

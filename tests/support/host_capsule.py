@@ -50,6 +50,8 @@ class _Capsule(ctypes.Structure):
         ("name", ctypes.c_char_p),
         ("kernels", ctypes.c_char_p),
         ("model_id", ctypes.c_uint8 * 32),
+        ("family", ctypes.c_uint8 * 32),
+        ("policy", ctypes.c_uint32),
         ("arena_bytes", ctypes.c_uint32 * 2),
         ("state_bytes", ctypes.c_uint32 * 2),
         ("input_count", ctypes.c_uint16),

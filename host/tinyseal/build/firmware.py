@@ -25,7 +25,7 @@ from tinyseal.codegen.firmware import (
     generate_bootloader_script,
     generate_capsule_script,
 )
-from tinyseal.codegen.generate import generate_capsule
+from tinyseal.codegen.generate import UNMETERED, Terms, generate_capsule
 from tinyseal.errors import BuildError
 from tinyseal.graph.load import load_model
 from tinyseal.plan.kernels import KernelSet
@@ -81,6 +81,7 @@ class Request:
     security_counter: int = 0  # of both
     key: Path | None = None  # signs; None: the development key
     release: bool = False  # refuses development keys
+    terms: Terms = UNMETERED  # of the capsule
     words: Mapping[str, str] = field(default_factory=dict, compare=False)  # as the user gave them
 
     @property
@@ -95,7 +96,9 @@ class Request:
 
     @property
     def folder(self) -> Path:
-        return self.board_folder / f"{self.model.stem}-{self.kernels}"
+        metered = "-metered" if self.terms.is_metered else ""
+        family = f"-{self.terms.family}" if self.terms.family else ""
+        return self.board_folder / f"{self.model.stem}-{self.kernels}{metered}{family}"
 
     @property
     def model_files(self) -> tuple[Path, ...]:
@@ -256,7 +259,7 @@ def model_texts(request: Request) -> dict[str, str]:
     """The contents of MODEL_FILES, in folder."""
     made = request.plan()
     return {
-        "capsule.c": generate_capsule(made, request.kernels),
+        "capsule.c": generate_capsule(made, request.kernels, request.terms),
         "layers.txt": "".join(f"{step.label}\n" for step in made.steps),  # for the size report
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from tinyseal.build.firmware import (
     ROOT,
     Request,
 )
+from tinyseal.codegen.generate import Terms
 from tinyseal.errors import BuildError
 
 OPTIONS: Final = {
@@ -27,9 +29,14 @@ OPTIONS: Final = {
     "security_counter": "of both; a board never goes back to a lower one; 0 if left out",
     "key": "PEM file of the Ed25519 key that signs; the development key if left out",
     "release": "1: refuse development keys",
+    "policy": "metered: every inference is a prepaid query; unmetered if left out",
+    "family": "of models that one voucher is good for: lower-case letters, digits and _",
     "port": "for hil: the serial port of a real board; a virtual one if left out",
     "rig": "for hil: a real board by its name in hil/bench.toml",
 }
+
+
+POLICIES: Final = ("unmetered", "metered")
 
 
 def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[str]) -> Request:
@@ -49,6 +56,11 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
     counter = arguments.get("security_counter", "0")
     if not (counter.isascii() and counter.isdigit() and int(counter) < 2**32):
         raise BuildError(f"security_counter {counter!r}: expected a number from 0 to {2**32 - 1}")
+    policy = arguments.get("policy", POLICIES[0])
+    _one_of("policy", policy, POLICIES)
+    family = arguments.get("family", "")
+    if not re.fullmatch(r"[a-z0-9_]{0,31}", family):
+        raise BuildError(f"family {family!r}: expected up to 31 lower-case letters, digits and _")
     return Request(
         load_board(name),
         model,
@@ -58,6 +70,7 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
         security_counter=int(counter),
         key=Path(arguments["key"]) if "key" in arguments else None,
         release=release == "1",
+        terms=Terms(is_metered=policy == "metered", family=family),
         words=dict(arguments),
     )
 

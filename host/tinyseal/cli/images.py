@@ -16,7 +16,7 @@ from tinyseal.errors import BuildError
 if TYPE_CHECKING:
     from tinyseal.package.mcuboot import Version
 
-# The first application with the capsule table of today (CAPSULE_ABI 2).
+# The first application with the capsule table of today (CAPSULE_ABI 3).
 ABI_SINCE = "0.1.0"
 
 

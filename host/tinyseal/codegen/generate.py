@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,7 +47,23 @@ def emit_layers(plan: Plan) -> list[Layer]:
     return layers
 
 
-def generate_capsule(plan: Plan, kernels: str = "auto") -> str:
+@dataclass(frozen=True)
+class Terms:
+    """On what terms a model runs."""
+
+    is_metered: bool = False  # every inference is a prepaid query
+    family: str = ""  # vouchers for the family are good for all its models
+
+
+UNMETERED: Final = Terms()
+
+
+def family_id(family: str) -> bytes:
+    """What stands for a family where a model id could stand; zeros for none."""
+    return hashlib.sha256(family.encode()).digest() if family else bytes(32)
+
+
+def generate_capsule(plan: Plan, kernels: str = "auto", terms: Terms = UNMETERED) -> str:
     """The text of `capsule.c`: constants, one function a layer, and the capsule table. `kernels`
     is the kernel set the user asked for."""
     layers = emit_layers(plan)
@@ -62,6 +79,8 @@ def generate_capsule(plan: Plan, kernels: str = "auto") -> str:
         shared={a.name: a for layer in layers for a in layer.c.shared}.values(),
         states=states,
         model_id_bytes=[f"0x{b:02x}" for b in bytes.fromhex(plan.graph.model_id)],
+        family_bytes=[f"0x{b:02x}" for b in family_id(terms.family)],
+        policy="CAPSULE_METERED" if terms.is_metered else "CAPSULE_UNMETERED",
         inputs=[_tensor(plan, i) for i in plan.graph.inputs],
         outputs=[_tensor(plan, i) for i in plan.graph.outputs],
         arena_bytes=per_region(plan.arena_bytes),
