@@ -44,9 +44,11 @@ def app(tmp_path_factory):
         (folder / name).write_text(text)
     functions = (
         *(f for f in FIRMWARE.glob("app/*.c") if f.name != "images.c"),
+        *FIRMWARE.glob("services/*.c"),
         *FIRMWARE.glob("runtime/kernels/nn_fc*.c"),
     )
-    includes = [folder, FIRMWARE / "hal", FIRMWARE / "runtime", FIRMWARE / "app"]
+    layers = ("hal", "nv", "crypto", "boot", "runtime", "services", "app")
+    includes = [folder, *(FIRMWARE / layer for layer in layers)]
     program = folder / "app"
     subprocess.run(
         ["gcc", *FLAGS, *(f"-I{i}" for i in includes), str(folder / "capsule.c"),

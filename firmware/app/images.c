@@ -3,7 +3,6 @@
 
 #include <stdint.h>
 
-#include "boot.h"
 #include "boot_setup.h"
 #include "hal.h"
 #include "link.h"
@@ -40,6 +39,11 @@ void images_start(void)
         model_status =
             model_mount((const struct capsule *)(uintptr_t)handover->entry[BOOT_CAPSULE]);
     }
+}
+
+const struct boot_config *images_config(void)
+{
+    return &config;
 }
 
 int images_confirm(void)

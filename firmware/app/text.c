@@ -165,7 +165,7 @@ static int serve_load(char *arguments)
     const int len = codec_base64_decode(data, strlen(data), (uint8_t *)data);
 
     if (len < 0) {
-        return len;
+        return STATUS_EDATA;
     }
     if (codec_crc32((const uint8_t *)data, (size_t)len) != crc) {
         return STATUS_ECRC;

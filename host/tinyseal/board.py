@@ -194,6 +194,19 @@ class Firmware(Strict):
     code: Name | None = None
 
 
+class Services(Strict):
+    """RAM the device's services take; what is given here is what they announce."""
+
+    # the largest SMP frame: larger ones make an upload use the line better
+    smp_buffer_bytes: Annotated[
+        int, Field(ge=256, le=0x8000, description="a number of bytes from 256 to 32768")
+    ] = 2048
+    # the largest answer
+    smp_answer_bytes: Annotated[
+        int, Field(ge=128, le=0x8000, description="a number of bytes from 128 to 32768")
+    ] = 768
+
+
 class Capabilities(Strict):
     """What the hardware offers; security claims stop where these are false."""
 
@@ -242,6 +255,7 @@ class Board(Strict):
     flash: Flash | None = None  # there when a memory of kind "flash" is
     partition: tuple[Partition, ...] = ()
     boot: Boot | None = None  # there on every board that boots images
+    services: Services = Services()
     power: Power | None = None
     flasher: Flasher | None = None
     runner: QemuRunner | None = None

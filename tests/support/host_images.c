@@ -9,6 +9,13 @@ void images_start(void)
     (void)model_mount(&capsule_table);
 }
 
+const struct boot_config *images_config(void)
+{
+    static const struct boot_config config = { .mode = BOOT_XIP };
+
+    return &config;
+}
+
 int images_confirm(void)
 {
     return STATUS_OK;

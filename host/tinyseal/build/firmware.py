@@ -166,6 +166,7 @@ def source_groups(request: Request) -> list[SourceGroup]:
     firmware = Path("firmware")
     hal, runtime, boot = firmware / "hal", firmware / "runtime", firmware / "boot"
     nv, crypto, setup = firmware / "nv", firmware / "crypto", firmware / "setup"
+    app, services = firmware / "app", firmware / "services"
     both = ("bootloader", "app")
     folders = (hal, hal / core_folder(board.core), hal / firmware_of(board).hal)
     curve = monocypher(ROOT / THIRD_PARTY)
@@ -185,7 +186,7 @@ def source_groups(request: Request) -> list[SourceGroup]:
         SourceGroup((_in_project(curve.source),), "-Os", (), both, MONOCYPHER_FLAGS),
         SourceGroup(_sources(firmware / "bootloader"), "-Os", of_boot, ("bootloader",)),
         SourceGroup(
-            _sources(firmware / "app"), "-Os", (*of_boot, runtime, firmware / "app"), ("app",)
+            _sources(services, app), "-Os", (*of_boot, runtime, services, app), ("app",)
         ),
         SourceGroup(_sources(runtime / "kernels"), "-O2", (runtime,), ("capsule",)),
         *_model_groups(request),
@@ -272,6 +273,16 @@ def link(command: Sequence[str], board: Board) -> None:
     if result.returncode == 0:
         return
     overflows = re.findall(r"region `(\w+)' overflowed by (\d+) bytes", result.stderr)
+    # The stack's place is fixed: what RAM is short of shows as sections that overlap it.
+    ends = re.findall(
+        r"\.stack VMA \[(\w+),\w+\] overlaps section \S+ VMA \[\w+,(\w+)\]", result.stderr
+    )
+    if ends:
+        excess = max(int(end, 16) + 1 - int(start, 16) for start, end in ends)
+        raise BuildError(
+            f"{board.name}: RAM is {excess:,} B too small for arena, stack and services; make "
+            f"arena_bytes, stack_bytes or [services] in boards/{board.name}.toml smaller"
+        )
     if not overflows:
         raise BuildError(f"{board.name}: the linker failed:\n{result.stderr.rstrip()}")
     needs = ", ".join(f"{name} is {int(excess):,} B too small" for name, excess in overflows)

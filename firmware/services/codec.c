@@ -1,7 +1,16 @@
 /* Bytes as text and their checksum. SPDX-License-Identifier: Apache-2.0 */
 #include "codec.h"
 
-#include "status.h"
+uint16_t codec_crc16(uint16_t crc, const uint8_t *bytes, size_t len)
+{
+    for (; len > 0; len--) {
+        crc = (uint16_t)(crc ^ *bytes++ << 8);
+        for (int bit = 0; bit < 8; bit++) {
+            crc = (uint16_t)(crc << 1 ^ (crc & 0x8000 ? 0x1021 : 0));
+        }
+    }
+    return crc;
+}
 
 uint32_t codec_crc32(const uint8_t *bytes, size_t len)
 {
@@ -41,7 +50,7 @@ void codec_base64_encode(const uint8_t *bytes, size_t len, char *text)
     }
 }
 
-static int base64_value(char c)
+int codec_base64_value(char c)
 {
     if (c >= 'A' && c <= 'Z') {
         return c - 'A';
@@ -61,7 +70,7 @@ int codec_base64_decode(const char *text, size_t chars, uint8_t *bytes)
     int count = 0;
 
     if (chars == 0 || chars % 4 != 0) {
-        return STATUS_EDATA;
+        return CODEC_EFORM;
     }
     if (text[chars - 1] == '=') {
         padding = text[chars - 2] == '=' ? 2 : 1;
@@ -71,10 +80,10 @@ int codec_base64_decode(const char *text, size_t chars, uint8_t *bytes)
         uint32_t group = 0;
 
         for (size_t j = 0; j < 4; j++) {
-            const int value = j < 4 - pad ? base64_value(text[i + j]) : 0;
+            const int value = j < 4 - pad ? codec_base64_value(text[i + j]) : 0;
 
             if (value < 0) {
-                return STATUS_EDATA;
+                return CODEC_EFORM;
             }
             group = (group << 6) | (uint32_t)value;
         }

@@ -5,6 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { CODEC_EFORM = -60 /* not base64 */ };
+
+/* CRC-16 of XMODEM (polynomial 0x1021), of the bytes after those that gave `crc`; 0 to begin. */
+uint16_t codec_crc16(uint16_t crc, const uint8_t *bytes, size_t len);
+
 /* CRC-32 of IEEE 802.3, as zlib's crc32(0, ...). */
 uint32_t codec_crc32(const uint8_t *bytes, size_t len);
 
@@ -15,8 +20,11 @@ uint32_t codec_crc32(const uint8_t *bytes, size_t len);
 void codec_base64_encode(const uint8_t *bytes, size_t len, char *text);
 
 /* Decodes chars characters into at most chars / 4 * 3 bytes; text and bytes may be the same
- * memory. Returns the number of bytes, or STATUS_EDATA. */
+ * memory. Returns the number of bytes, or CODEC_EFORM. */
 int codec_base64_decode(const char *text, size_t chars, uint8_t *bytes);
+
+/* The six bits of a base64 character other than '=', or -1. */
+int codec_base64_value(char c);
 
 /* Value of a hexadecimal digit, or -1. */
 int codec_hex_digit(char c);

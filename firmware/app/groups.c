@@ -1,0 +1,10 @@
+/* The SMP groups that this application serves. SPDX-License-Identifier: Apache-2.0 */
+#include "groups.h"
+
+#include "smp_os.h"
+
+const struct smp_group *const groups[] = {
+    &smp_os_group,
+};
+
+const uint32_t group_count = sizeof groups / sizeof groups[0];
