@@ -4,93 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from support.boards import booted, firmware, scons
+from support.chain import answers, running, signed, tampered
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.options import firmware_boards
-from tinyseal.device.client import Client, RefusedError, open_port
-from tinyseal.device.qemu import QemuBoard
-from tinyseal.graph.load import load_model
-from tinyseal.graph.reference import Interpreter
-from tinyseal.graph.samples import sample_inputs
-from tinyseal.package.keys import DEV_SIGN, Use, create_key, load_private
-from tinyseal.package.merge import place, to_hex
-from tinyseal.package.sign import Dependency, SignRequest, parse_version, sign_image
+from tinyseal.device.client import RefusedError
+from tinyseal.package.keys import DEV_SIGN, Use, create_key
+from tinyseal.package.sign import Dependency, parse_version
 
 SMALL = Path("tests/corpus/chain.tflite")
 # Run in place out of RAM and out of flash that answers commands, without VTOR; run from RAM.
 KINDS = ["qemu-m0", "qemu-m4", "qemu-rv32", "qemu-m33", "qemu-m4-nor"]
 TAMPERED = "damaged"
 EMODEL = 11
-
-
-@pytest.fixture(scope="module")
-def key():
-    return load_private(DEV_SIGN, Use.SIGN)
-
-
-def signed(request, image, slot="a", key=None, payload=None, **changes):
-    """A signed image of the request's build, as wanted."""
-    board = request.board
-    in_ram = board.boot.mode == "ram"
-    wanted = SignRequest(
-        board, image, slot, parse_version("1.0"), 0,
-        load_address=board.image_address(image, 0) if in_ram else None,
-    )  # fmt: skip
-    if payload is None:
-        built = request.image(image, "a" if in_ram else slot)
-        payload = (ROOT / built.with_suffix(".bin")).read_bytes()
-    key = key or load_private(DEV_SIGN, Use.SIGN)
-    return sign_image(payload, replace(wanted, **changes), key)
-
-
-def tampered(image):
-    """With one bit of the payload turned over."""
-    broken = bytearray(image)
-    broken[0x280] ^= 1
-    return bytes(broken)
-
-
-class Board:
-    """A running board and what it says."""
-
-    def __init__(self, machine, port):
-        self.machine, self.port = machine, port
-        self.client = Client(port)
-
-    def boot(self):
-        self.client.boot()
-        return self.client.info()
-
-
-@contextmanager
-def running(request, images, tmp_path, flash=None):
-    merged = tmp_path / "merged.hex"
-    merged.write_bytes(to_hex(place(request.board, None, images)))
-    with (
-        QemuBoard(request.board, ROOT / request.bootloader, flash=flash, image=merged) as machine,
-        open_port(machine.port, request.board.console.baud) as port,
-    ):
-        machine.go()
-        yield Board(machine, port)
-
-
-def said(board):
-    return "\n".join(board.client.log)
-
-
-def answers(request, board, info):
-    """The reference's bytes for one sample."""
-    graph = load_model(ROOT / request.model)
-    _, inputs = sample_inputs(graph)[-1]
-    outputs, _ = board.client.run(info, inputs)
-    expected = Interpreter(graph).invoke(inputs)
-    assert all(a.tobytes() == b.tobytes() for a, b in zip(outputs, expected, strict=True))
 
 
 @pytest.mark.parametrize("name", firmware_boards())
@@ -111,7 +41,7 @@ def test_a_tampered_image_is_refused_and_the_other_slot_boots(name, tmp_path):
             info = board.boot()
             other = "capsule" if image == "app" else "app"
             assert (info.images[image][0], info.images[other][0]) == ("b", "a")
-            assert f"boot {image} a {TAMPERED}" in said(board)
+            assert f"boot {image} a {TAMPERED}" in board.said()
             answers(request, board, info)
 
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner as ClickRunner
 from imgtool.main import imgtool as imgtool_cli
 from intelhex import IntelHex
 
-from tinyseal.board import board_names, load_board
+from tinyseal.board import HEADER_BYTES, board_names, load_board
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.native import compile_native
 from tinyseal.build.third_party import monocypher
@@ -59,6 +59,9 @@ from tinyseal.package.verify import Judgement, Outcome, judge, signed_part
 
 BOARDS = [load_board(name) for name in board_names() if load_board(name).flash]
 M4 = load_board("qemu-m4")
+M33 = load_board("qemu-m33")  # encrypted, runs from RAM
+M7 = load_board("qemu-m7")  # encrypted, swaps
+PLACED = {"xip": Flag.ROM_FIXED, "ram": Flag.RAM_LOAD, "swap": 0}  # an image's flags, by mode
 PAYLOAD = bytes(random.Random(1).randbytes(3000))
 
 
@@ -120,8 +123,9 @@ def test_imgtool_accepts_what_we_sign(board, image, slot, tmp_path):
         assert not read.problems
         assert read.payload == PAYLOAD
         place_of = slot_of(board, image, slot)
-        assert read.header.flags == Flag.ROM_FIXED
-        assert read.header.load_address == place_of.address
+        assert read.header.flags == PLACED[board.boot.mode]
+        wanted = board.image_address(image, "ab".index(slot)) if read.header.flags else 0
+        assert read.header.load_address == wanted
         assert read.value(Tlv.UUID_CID) == class_uuid(board.name, image).bytes
         if form:
             assert len(read.data) == place_of.partition.bytes
@@ -133,13 +137,14 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
     assert signed(dependencies=(Dependency("capsule", Version(1)),)) == first
     assert signed(dependencies=(Dependency("capsule", Version(2)),)) != first
     sealed = [
-        sign_image(PAYLOAD, request(), load_key(DEV_SIGN), load_key(DEV_ENCRYPT)) for _ in range(2)
+        sign_image(PAYLOAD, request(board=M33), load_key(DEV_SIGN), load_key(DEV_ENCRYPT))
+        for _ in range(2)
     ]
     a, b = map(read_image, sealed)
     assert a.payload != b.payload  # encrypted, with a key that is new every time
     for kind in (Tlv.SHA256, Tlv.ED25519, Tlv.KEYHASH, Tlv.SEC_CNT):
         assert a.value(kind) == b.value(kind)
-    assert a.data[: mcuboot.HEADER_BYTES] == b.data[: mcuboot.HEADER_BYTES]
+    assert a.data[:HEADER_BYTES] == b.data[:HEADER_BYTES]
 
 
 def test_stock_imgtool_signs_the_same_image(tmp_path):
@@ -298,7 +303,8 @@ def boot():
     def verdict(data, board=M4, image="app", slot="a"):
         source = library.boot_image_in_memory(bytes(data), len(data))
         ids = (VENDOR_UUID.bytes, class_uuid(board.name, image).bytes)
-        rules = Rules(key, 1, *ids, slot_of(board, image, slot).address, Flag.ROM_FIXED)
+        address = board.image_address(image, "ab".index(slot))
+        rules = Rules(key, 1, *ids, address, PLACED[board.boot.mode])
         out, flow = ctypes.create_string_buffer(1024), ctypes.c_uint32()
         by_reference = map(ctypes.byref, (source, source, rules, flow))
         return library.boot_image_check(out, *by_reference)
@@ -324,7 +330,8 @@ def test_the_bootloader_takes_what_we_sign_where_it_belongs(board, boot):
     for image, slot in itertools.product(["app", "capsule"], ["a", "b"]):
         data = signed(board=board, image=image, slot=slot)
         assert boot(data, board, image, slot) == GOOD
-        assert boot(data, board, image, "b" if slot == "a" else "a") == WRONG_ADDRESS
+        elsewhere = boot(data, board, image, "b" if slot == "a" else "a")
+        assert elsewhere == (GOOD if board.has_one_place else WRONG_ADDRESS)
         other = "capsule" if image == "app" else "app"
         assert boot(data, board, other, slot) != GOOD
         same_address = next((b for b in BOARDS if b is not board and _same(b, board)), None)
@@ -334,8 +341,8 @@ def test_the_bootloader_takes_what_we_sign_where_it_belongs(board, boot):
 
 def _same(a, b):
     return all(
-        slot_of(a, image, slot).address == slot_of(b, image, slot).address
-        for image, slot in itertools.product(["app", "capsule"], ["a", "b"])
+        a.image_address(image, slot) == b.image_address(image, slot)
+        for image, slot in itertools.product(["app", "capsule"], [0, 1])
     )
 
 
@@ -344,7 +351,7 @@ def test_what_the_bootloader_takes_has_nothing_wrong(boot, campaign):
     and what it finds bad never boots."""
     rng, key = random.Random(23), load_key(DEV_SIGN)
     base = sign_image(PAYLOAD[:40], request(dependencies=(Dependency("capsule", Version(1)),)), key)
-    tlvs = mcuboot.HEADER_BYTES + 40
+    tlvs = HEADER_BYTES + 40
     outcomes = {True: 0, False: 0}
     for _ in range(4000 * campaign):
         data = bytearray(base)
@@ -395,9 +402,40 @@ def test_encrypted_images_open_with_their_key_only(bits, tmp_path):
     assert judge(read, key).hash is Outcome.UNKNOWN and judge(read, key).signature is Outcome.VALID
     with pytest.raises(ImageError, match="another key"):
         judge(read, key, other)
-    ours = read_image(sign_image(PAYLOAD, request(), key, load_key(public)))
+    ours = read_image(sign_image(PAYLOAD, request(board=M33), key, load_key(public)))
     assert judge(ours, key, own) == Judgement(Outcome.VALID, Outcome.VALID, "")
     assert PAYLOAD in signed_part(ours, own)
+
+
+def test_an_image_for_slot_a_of_a_board_that_swaps_is_clear_and_stays_good(tmp_path):
+    own, path = create_key(tmp_path / "own.pem", Use.ENCRYPT), tmp_path / "app.img"
+    path.write_bytes(
+        sign_image(PAYLOAD, request(board=M7, clear=True), load_key(DEV_SIGN), encrypt=own)
+    )
+    read, key = read_image(path.read_bytes()), load_key(DEV_SIGN)
+    assert read.header.is_encrypted and PAYLOAD in read.payload and not read.problems
+    for opened in (None, own):
+        assert judge(read, key, opened) == Judgement(Outcome.VALID, Outcome.VALID, "")
+    assert imgtool_accepts(path)
+
+
+def test_encrypted_images_go_where_they_can_be_opened(tmp_path):
+    key, own = load_key(DEV_SIGN), create_key(tmp_path / "own.pem", Use.ENCRYPT)
+    with pytest.raises(UsageError, match=r"qemu-m4: takes no .* in place.*qemu-m33"):
+        sign_image(PAYLOAD, request(), key, own)
+    plain = load_board("qemu-m55")
+    with pytest.raises(UsageError, match=r"does not say .boot. encrypted = true"):
+        sign_image(PAYLOAD, request(board=plain), key, own)
+    for wrong in ({"slot": "b"}, {"board": M33}):
+        with pytest.raises(UsageError, match="slot a of a board that swaps"):
+            sign_image(PAYLOAD, request(**{"board": M7, "clear": True, **wrong}), key, own)
+    sealed = sign_image(PAYLOAD, request(board=M7), key, own)
+    assert place(M7, images={("app", "b"): sealed})
+    with pytest.raises(ImageError, match="encrypted image goes to slot b"):
+        place(M7, images={("app", "a"): sealed})
+    unable = M7.model_copy(update={"boot": M7.boot.model_copy(update={"encrypted": False})})
+    with pytest.raises(UsageError, match="takes no encrypted images"):
+        place(unable, images={("app", "b"): sealed})
 
 
 def test_an_unsigned_dependency_or_counter_is_told(tmp_path):
@@ -575,12 +613,12 @@ def test_sign_command_and_release(tinyseal, tmp_path):
     assert not out.exists()
     hexed = tmp_path / "app.hex"
     ih = IntelHex()
-    ih.frombytes(PAYLOAD, slot_of(M4, "app", "a").address + mcuboot.HEADER_BYTES)
+    ih.frombytes(PAYLOAD, slot_of(M4, "app", "a").address + HEADER_BYTES)
     ih.write_hex_file(str(hexed))
     assert tinyseal(base[0], hexed, *base[2:])[0] == 0
     assert out.read_bytes() == signed()
     code, _, err = tinyseal(base[0], hexed, *base[2:], "--slot", "b")
-    elsewhere = slot_of(M4, "app", "b").address + mcuboot.HEADER_BYTES
+    elsewhere = slot_of(M4, "app", "b").address + HEADER_BYTES
     assert code == 1 and f"{elsewhere:#010x}" in err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["app.bin", "app.hex", "app.img"]
 

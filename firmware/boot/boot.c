@@ -87,6 +87,9 @@ static enum boot_status check_decrypted(struct boot *b, uint32_t i, uint32_t s,
     if (!b->config->decrypt) {
         return BOOT_ENCRYPTED;
     }
+    if (!b->config->decrypt_key) {
+        return BOOT_ENOKEY;
+    }
     enum boot_status status = b->config->decrypt->unwrap(&d.aes, image, b->config->decrypt_key);
 
     if (status == BOOT_GOOD) {
@@ -401,7 +404,7 @@ static int copy_to_ram(const struct boot *b, uint32_t i)
     int err = nv_area_read(area, 0, b->config->unit[i].ram, image->total_bytes);
 
     if (!err && image->wrapped_bytes != 0) {
-        err = !b->config->decrypt
+        err = !b->config->decrypt || !b->config->decrypt_key
               || b->config->decrypt->unwrap(&aes, image, b->config->decrypt_key) != BOOT_GOOD;
         if (!err) {
             b->config->decrypt->crypt(&aes, image, 0, b->config->unit[i].ram,
@@ -533,8 +536,7 @@ static enum boot_status check_config(const struct boot_config *c)
             return BOOT_ECONFIG;
         }
     }
-    if ((c->decrypt && !c->decrypt_key)
-        || (c->mode == BOOT_SWAP && (!c->swap || !c->swap->steps(c, (1u << c->image_count) - 1)))
+    if ((c->mode == BOOT_SWAP && (!c->swap || !c->swap->steps(c, (1u << c->image_count) - 1)))
         || (c->mode != BOOT_XIP && c->mode != BOOT_SWAP && c->mode != BOOT_RAM)) {
         return BOOT_ECONFIG;
     }

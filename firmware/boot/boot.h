@@ -57,7 +57,7 @@ struct boot_config {
     uint32_t key_count;
     const uint8_t *vendor_id;           /* 16 bytes (UUID_VID), or NULL */
     const struct boot_decrypt *decrypt; /* &boot_decrypt_x25519, or NULL: none is accepted */
-    const uint8_t *decrypt_key;         /* 32 bytes, X25519; with decrypt only */
+    const uint8_t *decrypt_key;         /* 32 bytes, X25519; NULL: there is none */
     const struct boot_swap *swap;       /* &boot_swap_slots with BOOT_SWAP, else NULL */
     enum boot_mode mode;
     uint32_t allow_downgrade; /* 1: an older version with the same security counter may boot */

@@ -30,6 +30,7 @@ static const char *const texts[] = {
     [BOOT_REVERTED] = "reverted, was not confirmed",
     [BOOT_EUNCONFIRMED] = "an image is on trial",
     [BOOT_ECONFIG] = "slots do not fit the flash",
+    [BOOT_ENOKEY] = "encrypted, no key in storage",
 };
 
 const char *boot_status_text(enum boot_status status)

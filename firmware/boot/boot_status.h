@@ -33,6 +33,7 @@ enum boot_status {
     BOOT_REVERTED = 24,      /* was tried, did not confirm itself */
     BOOT_EUNCONFIRMED = 25,  /* not while an image is on trial */
     BOOT_ECONFIG = 26,       /* the slots or areas do not fit the flash or each other */
+    BOOT_ENOKEY = 27,        /* encrypted, and the board was given no key to decrypt with */
 };
 
 /* One line for people; "unknown status" for a number that is none of these. */

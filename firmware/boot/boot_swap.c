@@ -74,7 +74,8 @@ static void find_key(struct job *job)
     };
 
     job->is_encrypted = 0;
-    if (job->config->decrypt && boot_image_read(&job->image, &moving) == BOOT_GOOD
+    if (job->config->decrypt && job->config->decrypt_key
+        && boot_image_read(&job->image, &moving) == BOOT_GOOD
         && job->image.wrapped_bytes != 0) {
         job->is_encrypted = job->config->decrypt->unwrap(&job->aes, &job->image,
                                                          job->config->decrypt_key)

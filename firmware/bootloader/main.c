@@ -63,9 +63,10 @@ static _Noreturn void stay(enum boot_status status)
 
 int main(void)
 {
-    boot_setup(&config);
+    boot_setup_to_run(&config);
     const enum boot_status status = boot_run(&boot, &config);
 
+    boot_setup_wipe();
     if (status != BOOT_GOOD) {
         stay(status);
     }

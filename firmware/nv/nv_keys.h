@@ -14,6 +14,7 @@ enum {
 };
 
 #define NV_KEYS_DEVICE_ID_BYTES 16
+#define NV_KEYS_DECRYPT_KEY_BYTES 32
 #define NV_KEYS_MAX_VENDOR_KEYS 4
 
 #endif

@@ -4,7 +4,12 @@
 #include <stddef.h>
 
 #include "boot_config.h"
+#include "boot_decrypt.h"
+#include "boot_swap.h"
 #include "hal.h"
+#include "monocypher.h"
+#include "nv_keys.h"
+#include "nv_kv.h"
 
 static const struct boot_image_key keys[] = { BOOT_CONFIG_KEYS };
 static const uint8_t vendor_id[16] = BOOT_CONFIG_VENDOR_ID;
@@ -16,6 +21,8 @@ struct part {
 };
 
 static const struct part state = BOOT_CONFIG_STATE;
+static const struct part storage = BOOT_CONFIG_STORAGE;
+static uint8_t decrypt_key[NV_KEYS_DECRYPT_KEY_BYTES];
 static const struct {
     uint32_t offset[BOOT_SLOTS];
     uint32_t bytes;
@@ -68,5 +75,39 @@ void boot_setup(struct boot_config *config)
     };
     for (uint32_t i = 0; i < BOOT_IMAGES; i++) {
         set_up(&config->unit[i], i);
+    }
+}
+
+/* NULL: storage has none, or it cannot be read. */
+static const uint8_t *read_decrypt_key(void)
+{
+    struct nv_kv kv = { .area = area(storage.offset, storage.bytes) };
+    uint32_t len;
+
+    if (nv_kv_mount(&kv)
+        || nv_kv_get(&kv, NV_KEYS_DECRYPT_KEY, decrypt_key, sizeof decrypt_key, &len)
+        || len != sizeof decrypt_key) {
+        return NULL;
+    }
+    return decrypt_key;
+}
+
+/* Constants decide, so that a board links only what its profile asks for. */
+void boot_setup_to_run(struct boot_config *config)
+{
+    boot_setup(config);
+    if (BOOT_CONFIG_MODE == BOOT_SWAP) {
+        config->swap = &boot_swap_slots;
+    }
+    if (BOOT_CONFIG_IS_ENCRYPTED) {
+        config->decrypt = &boot_decrypt_x25519;
+        config->decrypt_key = read_decrypt_key();
+    }
+}
+
+void boot_setup_wipe(void)
+{
+    if (BOOT_CONFIG_IS_ENCRYPTED) {
+        crypto_wipe(decrypt_key, sizeof decrypt_key);
     }
 }

@@ -124,8 +124,10 @@ class Flash(Strict):
 
 Role = Literal["bootloader", "app", "capsule", "counter", "storage"]
 MAX_PER_ROLE: Final[dict[str, int]] = {"app": 2, "capsule": 2}  # two slots each; others once
-TLV_BYTES: Final = 320  # at most, behind an image's payload
 HEADER_BYTES: Final = 0x200  # of our images: a Cortex-M vector table behind it is aligned
+# All TLVs of an image with one dependency, encrypted: 296 bytes; and encryption fills the payload
+# up to 16.
+TLV_BYTES: Final = 320
 
 # Counters in the counter partition, in this order. Each is a ring of two erase units, but for the
 # last one: every query moves it, so it gets the rest, to spread the wear.
@@ -154,12 +156,23 @@ class RamSlot(Strict):
     address: Address
     bytes: Size
 
+    @property
+    def end(self) -> int:
+        return self.address + self.bytes
+
+
+BootMode = Literal["xip", "swap", "ram"]
+MAX_SWAP_STEPS: Final = 0x1000  # BOOT_STATE_MAX_STEPS
+
 
 class Boot(Strict):
-    """How images come to run: in place from either slot, or copied to RAM."""
+    """How images come to run: in place from either slot, in place from slot a, which slot b is
+    swapped with, or copied to RAM."""
 
-    mode: Annotated[Literal["xip", "ram"], Field(description='"xip" or "ram"')]
-    app: RamSlot | None = None  # both with mode "ram", neither with "xip"
+    mode: Annotated[BootMode, Field(description='"xip", "swap" or "ram"')]
+    # The bootloader opens encrypted images: those swapped in or copied to RAM.
+    encrypted: Flag = False
+    app: RamSlot | None = None  # both with mode "ram", neither with the others
     capsule: RamSlot | None = None
 
 
@@ -287,17 +300,23 @@ class Board(Strict):
         return next((m for m in self.memory if self.flash and m.name == self.flash.memory), None)
 
     @property
+    def has_one_place(self) -> bool:
+        """Whether an image runs at one address, whichever slot it comes from."""
+        return self.boot is not None and self.boot.mode != "xip"
+
+    @property
     def reset_memory(self) -> Memory | None:
         """Where reset begins, and the bootloader lies: the first memory of kind "flash"."""
         return next((m for m in self.memory if m.kind == "flash"), None)
 
     def image_address(self, image: Literal["app", "capsule"], slot: int) -> int:
-        """Where an image's header lies when it runs: in its slot, or in RAM."""
+        """Where an image's header lies when it runs: in its slot, in slot a, or in RAM."""
         copied = self.boot and (self.boot.app if image == "app" else self.boot.capsule)
         if copied:
             return copied.address
         assert self.flash_memory is not None
-        return self.flash_memory.base + self.partitions(image)[slot].offset
+        place = self.partitions(image)[0 if self.has_one_place else slot]
+        return self.flash_memory.base + place.offset
 
     def payload_bytes(self, image: Literal["app", "capsule"]) -> int:
         """Room for an image's payload: without header, TLVs, and the trailer at a slot's end."""
@@ -476,7 +495,7 @@ def _sense_faults(data: Mapping[str, Any]) -> Iterator[str]:
         size = next((m.bytes for m in memory if m.name == flash.memory and m.kind == "flash"), None)
         yield from _partition_faults(partition, flash, size)
         for boot in _sound(Boot, [data.get("boot")]):
-            yield from _boot_faults(boot, flash, partition)
+            yield from _boot_faults(boot, flash, memory, partition)
 
 
 def _sound(model: type[_Section], entries: object) -> list[_Section]:
@@ -551,17 +570,71 @@ def _partition_faults(
             yield f'partition: expected slots of role "{role}" of one size, has {sizes}'
 
 
-def _boot_faults(boot: Boot, flash: Flash, partitions: Sequence[Partition]) -> Iterator[str]:
+def _boot_faults(
+    boot: Boot, flash: Flash, memory: Sequence[Memory], partitions: Sequence[Partition]
+) -> Iterator[str]:
+    places: list[tuple[str, RamSlot]] = []
     for name, copied in (("app", boot.app), ("capsule", boot.capsule)):
         if (copied is None) == (boot.mode == "ram"):
             wanted = "a table with address, bytes" if boot.mode == "ram" else "none"
             yield f'boot.{name}: expected {wanted} with mode = "{boot.mode}"'
-    if boot.mode == "xip" and flash.memory is None:
-        yield 'boot.mode: expected "ram" for a flash that is not mapped'
-    for role, count in (("app", 2), ("capsule", 2), ("counter", 1)):
+        elif copied is not None:
+            places.append((name, copied))
+    yield from _place_faults(places, memory)
+    if boot.encrypted and boot.mode == "xip":
+        yield (
+            'boot.encrypted: expected false with mode = "xip": flash that images run in place from '
+            'holds them in the clear; mode = "swap" decrypts an image when it is installed, "ram" '
+            "when it is loaded"
+        )
+    wanted_roles = [("app", 2), ("capsule", 2), ("counter", 1), ("storage", int(boot.encrypted))]
+    for role, count in wanted_roles:
         found = [p for p in partitions if p.role == role]
-        if len(found) != count:
-            yield f'partition: expected {count} of role "{role}" with [boot], has {len(found)}'
+        if len(found) < count:
+            key = "boot.encrypted" if role == "storage" else "[boot]"
+            yield f'partition: expected {count} of role "{role}" with {key}, has {len(found)}'
+    if boot.mode == "swap":
+        slots = {p.role: p.bytes for p in partitions if p.role in MAX_PER_ROLE}
+        steps = sum(3 * (size // flash.erase_bytes - 1) + 1 for size in slots.values())
+        if steps >= MAX_SWAP_STEPS:
+            yield (
+                f'boot.mode: expected another with these slots: "swap" takes {steps} steps, at '
+                f"most {MAX_SWAP_STEPS - 1} fit the state register; three for each erase unit of "
+                "slot a of both images"
+            )
+    reset = next((m.name for m in memory if m.kind == "flash"), None)
+    count = sum(1 for p in partitions if p.role == "bootloader")
+    if flash.memory == reset and not count:
+        yield (
+            f'partition: expected 1 of role "bootloader", has 0; reset begins in {reset}, '
+            "the flash of the other partitions"
+        )
+    if flash.memory != reset and count:
+        yield (
+            f'partition: expected none of role "bootloader", has {count}; reset begins in {reset}, '
+            f"and partitions are of {flash.memory}"
+        )
+
+
+def _place_faults(places: Sequence[tuple[str, RamSlot]], memory: Sequence[Memory]) -> Iterator[str]:
+    """Of the places in RAM that images are copied to."""
+    for name, place in places:
+        if place.address % HEADER_BYTES:
+            yield (
+                f"boot.{name}.address: expected a multiple of {HEADER_BYTES:#x}, "
+                f"is {place.address:#x}"
+            )
+        if not any(m.base <= place.address and place.end <= m.end for m in memory):
+            yield (
+                f"boot.{name}: expected to lie within one memory, is {place.address:#x} "
+                f"to {place.end:#x}"
+            )
+    for (low, first), (high, second) in pairwise(sorted(places, key=lambda p: p[1].address)):
+        if first.end > second.address:
+            yield (
+                f"boot.{high}: overlaps boot.{low}: starts at {second.address:#x}, "
+                f"boot.{low} ends at {first.end:#x}"
+            )
 
 
 def _repeated(what: str, names: Iterable[str]) -> Iterator[str]:

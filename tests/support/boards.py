@@ -8,11 +8,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.qemu import start
+
+ENCRYPT: Final = Path("keys/dev_enc.pem")
 
 
 def scons(*words: str) -> subprocess.CompletedProcess[str]:
@@ -33,6 +36,14 @@ def firmware(board: str, model: Path, kernels: str = "auto") -> Request:
     done = scons(f"board={board}", f"model={model}", f"kernels={kernels}")
     assert done.returncode == 0, done.stdout
     return Request(load_board(board), model, kernels)
+
+
+@functools.cache
+def encrypted(board: str, model: Path) -> Request:
+    """The same for the development key, signed files encrypted."""
+    done = scons(f"board={board}", f"model={model}", f"encrypt={ENCRYPT}")
+    assert done.returncode == 0, done.stdout
+    return Request(load_board(board), model, encrypt=ENCRYPT)
 
 
 @contextmanager

@@ -80,6 +80,7 @@ class Request:
     version: str = __version__  # of application and capsule
     security_counter: int = 0  # of both
     key: Path | None = None  # signs; None: the development key
+    encrypt: Path | None = None  # encrypts for this key
     release: bool = False  # refuses development keys
     terms: Terms = UNMETERED  # of the capsule
     words: Mapping[str, str] = field(default_factory=dict, compare=False)  # as the user gave them
@@ -108,8 +109,16 @@ class Request:
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """For which an image is linked: one ELF serves both slots where images run from RAM."""
-        return SLOTS[:1] if self.board.boot and self.board.boot.mode == "ram" else SLOTS
+        """For which an image is linked: one ELF serves both where it runs at one address."""
+        return SLOTS[:1] if self.board.has_one_place else SLOTS
+
+    @property
+    def signed_slots(self) -> tuple[str, ...]:
+        """For which a signed image is made. Where slots are swapped, that of slot a lies there in
+        the clear and that of slot b is the encrypted one; else one file serves both."""
+        boot = self.board.boot
+        swapped = boot is not None and boot.mode == "swap"
+        return SLOTS if swapped and self.encrypt is not None else self.slots
 
     @property
     def bootloader(self) -> Path:

@@ -26,25 +26,34 @@ def signing_key(request: Request) -> Path:
 
 
 def check_key(request: Request) -> None:
-    """Before anything is built: BuildError or KeyFileError for a key that will not do."""
-    from tinyseal.package.keys import Use, load_private, refuse_development
-    from tinyseal.package.sign import parse_version
+    """Before anything is built: BuildError, UsageError or KeyFileError for a key that will not
+    do."""
+    from tinyseal.package.keys import Use, load_key, load_private, refuse_development
+    from tinyseal.package.sign import parse_version, require_encryption
 
     parse_version(request.version)
     if request.release and request.key is None:
         raise BuildError("release=1 needs key=PATH; the development key signs no release")
-    if request.key is None:
-        return
-    if not request.key.is_absolute() and not (ROOT / request.key).is_file():
-        raise BuildError(f"key {request.key}: no such file")
-    key = load_private(ROOT / request.key, Use.SIGN)
+    keys = []
+    if request.key is not None:
+        _require_file("key", request.key)
+        keys.append(load_private(ROOT / request.key, Use.SIGN))
+    if request.encrypt is not None:
+        require_encryption(request.board)
+        _require_file("encrypt", request.encrypt)
+        keys.append(load_key(ROOT / request.encrypt, Use.ENCRYPT))
     if request.release:
-        refuse_development([(str(request.key), key.hash)])
+        refuse_development((key.name, key.hash) for key in keys)
+
+
+def _require_file(option: str, path: Path) -> None:
+    if not (ROOT / path).is_file():
+        raise BuildError(f"{option} {path}: no such file")
 
 
 def signed_fields(request: Request) -> list[str]:
     """What a signed image depends on besides its payload."""
-    return [request.version, str(request.security_counter)]
+    return [request.version, str(request.security_counter), str(request.encrypt)]
 
 
 def identity(request: Request) -> Identity:
@@ -63,31 +72,34 @@ def identity(request: Request) -> Identity:
 def sign(request: Request, image: ImageName, slot: str) -> None:
     """Signs the payload beside the image's ELF."""
     from tinyseal.package.files import write_file
-    from tinyseal.package.keys import Use, load_private
+    from tinyseal.package.keys import Use, load_key, load_private
     from tinyseal.package.sign import Dependency, SignRequest, parse_version, sign_image
 
-    board = request.board
     key = load_private(ROOT / signing_key(request), Use.SIGN)
     version = parse_version(request.version)
     since: Version = min(version, parse_version(ABI_SINCE))
     wanted = SignRequest(
-        board,
+        request.board,
         image,
         "a" if slot == "a" else "b",
         version,
         request.security_counter,
         dependencies=(Dependency("app", since),) if image == "capsule" else (),
-        load_address=(
-            board.image_address(image, 0) if board.boot and board.boot.mode == "ram" else None
-        ),
+        clear=slot == "a" and len(request.signed_slots) > len(request.slots),
     )
-    payload = (ROOT / request.image(image, slot).with_suffix(".bin")).read_bytes()
-    write_file(ROOT / request.signed(image, slot), sign_image(payload, wanted, key))
-    if key.is_development and (image, slot) == ("app", "a"):
+    linked = slot if slot in request.slots else request.slots[0]
+    payload = (ROOT / request.image(image, linked).with_suffix(".bin")).read_bytes()
+    encrypt = load_key(ROOT / request.encrypt, Use.ENCRYPT) if request.encrypt else None
+    write_file(ROOT / request.signed(image, slot), sign_image(payload, wanted, key, encrypt))
+    if (image, slot) != ("app", "a"):
+        return
+    if key.is_development:
         errors.print(
             "signed with the development key, which anybody has; key=PATH takes another",
             style="yellow",
         )
+    if encrypt is not None and encrypt.is_development:
+        errors.print("encrypted for the development key, which anybody has", style="yellow")
 
 
 def merge(request: Request) -> None:

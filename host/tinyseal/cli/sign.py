@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from tinyseal.board import HEADER_BYTES
 from tinyseal.build.firmware import DEFAULT_BOARD
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphrase_source
@@ -14,7 +15,6 @@ from tinyseal.cli.numbers import parse_address
 from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.package.files import write_file
 from tinyseal.package.keys import Use, load_key, load_private
-from tinyseal.package.mcuboot import HEADER_BYTES
 from tinyseal.package.merge import read_binary
 from tinyseal.package.release import check_release
 from tinyseal.package.sign import (
@@ -23,6 +23,7 @@ from tinyseal.package.sign import (
     SignRequest,
     parse_dependency,
     parse_version,
+    run_address,
     sign_image,
     slot_of,
 )
@@ -53,7 +54,13 @@ DependsOption = typer.Option(
     [], "--depends", help="IMAGE:VERSION the other image must have at least, as app:1.2.0."
 )
 LoadOption = typer.Option(
-    None, "--load-address", metavar="ADDRESS", help="To be copied there and run from RAM."
+    None,
+    "--load-address",
+    metavar="ADDRESS",
+    help="To be copied there and run from RAM; where the board's profile says if left out.",
+)
+ClearOption = typer.Option(
+    False, "--clear", help="Not encrypted yet: for slot a of a board that swaps; with --encrypt."
 )
 PadOption = typer.Option(False, "--pad", help="Fill the slot; to be tried at the next boot.")
 ConfirmOption = typer.Option(False, "--confirm", help="Fill the slot, marked as confirmed.")
@@ -70,6 +77,7 @@ def sign(
     security_counter: int = CounterOption,
     key: Path = KeyOption,
     encrypt: Path | None = EncryptOption,
+    clear: bool = ClearOption,
     depends: list[str] = DependsOption,
     load_address: str | None = LoadOption,
     pad: bool = PadOption,
@@ -94,14 +102,15 @@ def sign(
         parse_address(load_address),
         pad,
         confirm,
+        clear,
     )
     signing = load_private(key, Use.SIGN, passphrase_source(passphrase_file, passphrase_env))
     encryption = load_key(encrypt, Use.ENCRYPT) if encrypt else None
     if release:
         check_release(k for k in (signing, encryption) if k)
     place = slot_of(profile, name, letter)
-    start = (place.address if request.load_address is None else request.load_address) + HEADER_BYTES
-    data = sign_image(read_binary(source, start), request, signing, encryption)
+    payload = read_binary(source, run_address(request) + HEADER_BYTES)
+    data = sign_image(payload, request, signing, encryption)
     write_file(out, data)
     if as_json:
         print_json(
@@ -116,7 +125,7 @@ def sign(
                 "security_counter": security_counter,
                 "key_hash": signing.hash.hex(),
                 "development_key": signing.is_development,
-                "encrypted": encryption is not None,
+                "encrypted": encryption is not None and not clear,
             }
         )
         return

@@ -112,10 +112,11 @@ def generate_boot_config(board: Board, identity: Identity) -> str:
     return render(
         "boot_config.h",
         board=board,
-        mode={"xip": "BOOT_XIP", "ram": "BOOT_RAM"}[board.boot.mode],
+        mode={"xip": "BOOT_XIP", "swap": "BOOT_SWAP", "ram": "BOOT_RAM"}[board.boot.mode],
         flash_base=board.flash_memory.base
-        if board.flash_memory and board.boot.mode == "xip"
+        if board.flash_memory and board.boot.mode != "ram"
         else None,
+        storage=next(((p.offset, p.bytes) for p in board.partitions("storage")), (0, 0)),
         images=[
             {
                 "name": name.upper(),

@@ -11,7 +11,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tinyseal.board import Board
+from tinyseal.board import HEADER_BYTES, Board
 from tinyseal.device.faults import (
     Fault,
     Kind,
@@ -28,7 +28,7 @@ from tinyseal.device.faults import (
 )
 from tinyseal.errors import BoardError, UsageError
 from tinyseal.package.keys import DEV_SIGN, Key, load_key
-from tinyseal.package.mcuboot import HEADER_BYTES, Version
+from tinyseal.package.mcuboot import Version
 from tinyseal.package.provision import counter_image
 from tinyseal.package.sign import SignRequest, sign_image, slot_of
 

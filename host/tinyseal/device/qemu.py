@@ -58,13 +58,37 @@ def prepare_flash(board: Board, file: Path, fresh: bool = False) -> None:
 
 
 def start(request: Request, extra: Sequence[str] = (), flash: Path | None = None) -> QemuBoard:
-    """The request's virtual board with its merged image; `extra` and `flash` as for QemuBoard."""
-    return QemuBoard(request.board, ROOT / request.bootloader, extra, flash, ROOT / request.merged)
+    """The request's virtual board with its merged image, and the key to open it if it is
+    encrypted; `extra` and `flash` as for QemuBoard."""
+    return QemuBoard(
+        request.board,
+        ROOT / request.bootloader,
+        extra,
+        flash,
+        ROOT / request.merged,
+        storage=_storage(request),
+    )
 
 
-def _flash_parts(board: Board, image: Path) -> list[tuple[int, bytes]]:
-    """What of a merged image lies in the flash of [flash], by address. The bootloader does not:
-    reset finds it without."""
+def _storage(request: Request) -> bytes | None:
+    """A storage partition with the decryption key; None if there is nothing to decrypt."""
+    if request.encrypt is None:
+        return None
+    from tinyseal.package.keys import Use, load_key
+    from tinyseal.package.provision import DEVICE_ID_BYTES, Identity, storage_image
+
+    key = load_key(ROOT / request.encrypt, Use.ENCRYPT)
+    if key.private is None:
+        raise DeviceError(
+            f"encrypt={request.encrypt}: is the public half only; {request.board.name} needs the "
+            "key pair to open its images (tinyseal provision gives it to a real board)"
+        )
+    return storage_image(request.board, Identity(bytes(DEVICE_ID_BYTES), decrypt_key=key).values())
+
+
+def _flash_parts(board: Board, image: Path, storage: bytes | None) -> list[tuple[int, bytes]]:
+    """What of a merged image lies in the flash of [flash], and storage, by address. The bootloader
+    does not: reset finds it without."""
     try:
         parsed = IntelHex(str(image))
     except (OSError, IntelHexError) as e:
@@ -77,6 +101,8 @@ def _flash_parts(board: Board, image: Path) -> list[tuple[int, bytes]]:
     for start, end in parsed.segments():
         if memory.base <= start < memory.end and start != bootloader.base:
             parts.append((start, bytes(parsed.tobinarray(start=start, end=end - 1))))
+    if storage is not None:
+        parts.append((memory.base + board.partitions("storage")[0].offset, storage))
     return parts
 
 
@@ -102,12 +128,14 @@ class QemuBoard:
         extra: Sequence[str] = (),
         flash: Path | None = None,
         image: Path | None = None,
+        storage: bytes | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`extra` are further arguments for QEMU, such as a plugin or a debugger's port. `flash`
         is the file that keeps the board's flash, created erased if it is missing (see
         `prepare_flash`); without one, the board starts with an erased flash that is forgotten.
-        `image` is a merged image, put into a flash that is new.
+        `image` is a merged image and `storage` the storage partition, put into a flash that is
+        new.
 
         Raises DeviceError if the board is not virtual, or QEMU is missing or does not start.
         """
@@ -132,7 +160,7 @@ class QemuBoard:
             if is_new and image is not None:
                 assert board.flash_memory is not None
                 with flash.open("r+b") as file:
-                    for address, data in _flash_parts(board, image):
+                    for address, data in _flash_parts(board, image, storage):
                         file.seek(address - board.flash_memory.base)
                         file.write(data)
         elif flash is not None:
@@ -158,7 +186,7 @@ class QemuBoard:
                 c["filename"].removeprefix("pty:") for c in chardevs if c["label"] == "console"
             )
             if runner.flash_file_bytes is None and image is not None:
-                self._fill_flash(board, image)
+                self._fill_flash(board, image, storage)
         except BaseException:
             self.close()
             raise
@@ -167,12 +195,12 @@ class QemuBoard:
     def pid(self) -> int:
         return self._process.pid
 
-    def _fill_flash(self, board: Board, image: Path) -> None:
+    def _fill_flash(self, board: Board, image: Path, storage: bytes | None) -> None:
         """An erased flash with an image, where QEMU starts with one that reads zeros."""
         assert board.flash_memory is not None
         base = board.flash_memory.base
         flash = bytearray(b"\xff" * board.flash_memory.bytes)
-        for address, data in _flash_parts(board, image):
+        for address, data in _flash_parts(board, image, storage):
             flash[address - base : address - base + len(data)] = data
         boot = bootloader_place(board)
         at = boot.base + boot.bytes - base if base <= boot.base < board.flash_memory.end else 0

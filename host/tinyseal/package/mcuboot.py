@@ -23,8 +23,6 @@ TLV_ENTRY: Final = struct.Struct("<HH")  # type, length of the value
 DEPENDENCY: Final = struct.Struct("<B3xBBHI")  # image, lowest version
 assert (HEADER.size, TLV_INFO.size, TLV_ENTRY.size, DEPENDENCY.size) == (32, 4, 4, 12)
 
-HEADER_BYTES: Final = 0x200  # of our images: a Cortex-M vector table behind it is aligned
-
 TRAILER_MAGIC: Final = bytes.fromhex("77c295f360d2ef7f3552500f2cb67980")  # flash of up to 8 bytes
 TRAILER_MAGIC_WIDE: Final = bytes.fromhex("2de15d29410b8d77679c110f1f8a")  # behind a u16: the unit
 MIN_TRAILER_ALIGN: Final = 8

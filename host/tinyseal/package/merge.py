@@ -15,7 +15,15 @@ from tinyseal.board import Board
 from tinyseal.errors import ImageError
 from tinyseal.package.files import read_file
 from tinyseal.package.mcuboot import ERASED, Flag, Tlv, read_image
-from tinyseal.package.sign import Slot, class_name, class_uuid, recognise_class, slot_of
+from tinyseal.package.sign import (
+    Slot,
+    class_name,
+    class_uuid,
+    recognise_class,
+    require_encryption,
+    slot_of,
+)
+from tinyseal.package.verify import is_sealed
 
 MAX_SPAN: Final = 256 << 20  # of a BIN; two memories far apart would make a file of mostly nothing
 
@@ -109,6 +117,13 @@ def _require_image(board: Board, image: str, name: str, slot: Slot, data: bytes)
         raise ImageError(
             f"{what}: is signed for {other or 'another board or image'}, "
             f"not for {class_name(board.name, image)}"
+        )
+    if read.header.is_encrypted:
+        require_encryption(board)
+    if is_sealed(read) and name == "a" and board.boot is not None and board.boot.mode == "swap":
+        raise ImageError(
+            f"{what}: is encrypted, and runs as it lies there; an encrypted image goes to slot b, "
+            "slot a takes the one signed with --clear"
         )
     if read.header.flags & Flag.ROM_FIXED and read.header.load_address != slot.address:
         raise ImageError(

@@ -7,6 +7,7 @@ they cover the payload before it was encrypted.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 import uuid
@@ -19,10 +20,10 @@ from imgtool import image as imgtool_image
 from imgtool import keys as imgtool_keys
 from imgtool.version import SemiSemVersion
 
-from tinyseal.board import Board, Flash, Partition, board_names
-from tinyseal.errors import ImageError, UsageError
+from tinyseal.board import HEADER_BYTES, Board, BootMode, Flash, Partition, board_names, load_board
+from tinyseal.errors import BoardError, ImageError, UsageError
 from tinyseal.package.keys import Key
-from tinyseal.package.mcuboot import HEADER_BYTES, Version
+from tinyseal.package.mcuboot import Version
 
 ImageName = Literal["app", "capsule"]
 SlotName = Literal["a", "b"]
@@ -35,10 +36,6 @@ vars(imgtool_image)["print"] = lambda *args, **kwargs: None
 
 VENDOR: Final = "tinyseal"  # imgtool sign --vid tinyseal
 VENDOR_UUID: Final = uuid.uuid5(uuid.NAMESPACE_DNS, VENDOR)
-
-# All TLVs of an image with one dependency, encrypted: 296 bytes; and encryption
-# fills the payload up to 16.
-MAX_TLV_BYTES: Final = 320
 
 
 def class_name(board: str, image: str) -> str:
@@ -82,8 +79,8 @@ class Slot:
 
 @dataclass(frozen=True)
 class SignRequest:
-    """`load_address`: the image is copied there and run from RAM; None: it runs in place, linked
-    for its slot."""
+    """`load_address`: the image is copied there and run from RAM; None: where the board's profile
+    says."""
 
     board: Board
     image: ImageName
@@ -94,6 +91,15 @@ class SignRequest:
     load_address: int | None = None
     pad: bool = False  # to the whole slot, with the trailer's magic: to be tried at the next boot
     confirm: bool = False  # padded, and to stay
+    # With a key to encrypt for: not encrypted yet, for the slot that it runs in place from.
+    clear: bool = False
+
+
+def run_address(request: SignRequest) -> int:
+    """Where the image's header will lie when it runs."""
+    if request.load_address is not None:
+        return request.load_address
+    return request.board.image_address(request.image, SLOT_NUMBERS[request.slot])
 
 
 def slot_of(board: Board, image: str, slot: str) -> Slot:
@@ -138,11 +144,19 @@ def sign_image(payload: bytes, request: SignRequest, key: Key, encrypt: Key | No
     slot = slot_of(request.board, request.image, request.slot)
     if not payload:
         raise ImageError(f"the {request.image} is empty; there is nothing to sign")
-    room = slot.image_bytes - HEADER_BYTES - MAX_TLV_BYTES
+    room = request.board.payload_bytes(request.image)
     if len(payload) > room:
         raise ImageError(
             f"{request.board.name}: the {request.image} has {len(payload)} B, "
             f"{slot.partition.name} has room for {room}"
+        )
+    if encrypt is not None:
+        require_encryption(request.board)
+    mode = _mode_of(request)
+    if request.clear and (encrypt is None or request.slot != "a" or mode != "swap"):
+        raise UsageError(
+            "an image to be encrypted later is for slot a of a board that swaps, with a key to "
+            "encrypt for"
         )
     if not 0 <= request.security_counter < 2**32:
         raise UsageError(f"security counter {request.security_counter}: expected 0 to {2**32 - 1}")
@@ -161,8 +175,8 @@ def sign_image(payload: bytes, request: SignRequest, key: Key, encrypt: Key | No
         align=unit,
         slot_size=slot.partition.bytes,
         max_sectors=0,  # MCUboot's swap keeps its progress there; ours does not
-        load_addr=request.load_address or 0,
-        rom_fixed=slot.address if request.load_address is None else None,
+        load_addr=run_address(request) if mode == "ram" else 0,
+        rom_fixed=run_address(request) if mode == "xip" else None,
         security_counter=request.security_counter,
         vid=VENDOR,
         cid=class_name(request.board.name, request.image),
@@ -177,6 +191,7 @@ def sign_image(payload: bytes, request: SignRequest, key: Key, encrypt: Key | No
                 "hash",
                 imgtool_keys.X25519Public(encrypt.public) if encrypt else None,
                 _dependencies(request),
+                clear=request.clear,
             )
             made.save(str(target))
         except click.ClickException as e:
@@ -185,6 +200,36 @@ def sign_image(payload: bytes, request: SignRequest, key: Key, encrypt: Key | No
                 f"{slot.partition.name}: {e.format_message()}"
             ) from e
         return target.read_bytes()
+
+
+def require_encryption(board: Board) -> None:
+    """UsageError if the board's bootloader opens no encrypted images."""
+    if board.boot is not None and board.boot.encrypted:
+        return
+    why = "its profile does not say [boot] encrypted = true"
+    if board.boot is not None and board.boot.mode == "xip":
+        why = (
+            "its images run in place, from flash that holds them in the clear; [boot] mode = "
+            '"swap" or "ram" with encrypted = true decrypts them'
+        )
+    raise UsageError(
+        f"{board.name}: takes no encrypted images: {why}; boards that do: {_encrypted_boards()}"
+    )
+
+
+def _encrypted_boards() -> str:
+    names = []
+    for name in board_names():
+        with contextlib.suppress(BoardError):  # somebody's profile with a fault
+            boot = load_board(name).boot
+            names += [name] if boot is not None and boot.encrypted else []
+    return ", ".join(names)
+
+
+def _mode_of(request: SignRequest) -> BootMode:
+    if request.load_address is not None:
+        return "ram"
+    return request.board.boot.mode if request.board.boot is not None else "xip"
 
 
 def _dependencies(request: SignRequest) -> dict[str, list[object]] | None:

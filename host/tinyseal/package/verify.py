@@ -67,7 +67,7 @@ def judge(image: Image, key: Key | None = None, decryption: Key | None = None) -
     if stated is None or not image.signed_bytes:
         return Judgement(Outcome.MISSING, Outcome.MISSING, "")
     reason = ""
-    if image.header is not None and image.header.is_encrypted and decryption is None:
+    if decryption is None and is_sealed(image):
         # The signature can be checked all the same, since it is over the hash.
         hash_outcome, reason = Outcome.UNKNOWN, "the payload is encrypted; its key was not given"
     else:
@@ -89,12 +89,21 @@ def judge(image: Image, key: Key | None = None, decryption: Key | None = None) -
     return Judgement(hash_outcome, Outcome.VALID, reason)
 
 
+def is_sealed(image: Image) -> bool:
+    """Whether the payload is encrypted as it lies there. What is flagged so may lie in the clear:
+    where slots are swapped, it does in slot a."""
+    if image.header is None or not image.header.is_encrypted:
+        return False
+    digest = hashlib.sha256(image.data[: image.signed_bytes]).digest()
+    return digest != image.value(Tlv.SHA256)
+
+
 def signed_part(image: Image, decryption: Key | None = None) -> bytes:
     """What the hash covers: header, payload, protected TLVs; the payload decrypted if need be.
     ImageError if the key does not open it."""
     header = image.header
     assert header is not None
-    if not header.is_encrypted or decryption is None:
+    if decryption is None or not is_sealed(image):
         return image.data[: image.signed_bytes]
     start, end = header.header_bytes, header.header_bytes + header.image_bytes
     secret = unwrap_key(image, decryption)
