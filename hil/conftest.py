@@ -17,8 +17,8 @@ from tinyseal.board import load_board
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, Request
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.flasher import flash
-from tinyseal.device.qemu import QemuBoard, start
 from tinyseal.device.rigs import BENCH, load_bench, serial_ports
+from tinyseal.device.virtual import VirtualBoard, start
 from tinyseal.errors import DeviceError, ToolError
 from tinyseal.graph.ir import Graph
 from tinyseal.graph.load import load_model
@@ -65,7 +65,7 @@ class Station:
     """A board whose line is open, not yet started: `start()` it and listen with `dut`, or take a
     `started_client()`."""
 
-    def __init__(self, dut: Any, machine: QemuBoard | None) -> None:
+    def __init__(self, dut: Any, machine: VirtualBoard | None) -> None:
         self.dut = dut
         self.started = False
         self._machine = machine
@@ -146,7 +146,7 @@ def graph(firmware: Request) -> Graph:
 
 
 @pytest.fixture
-def machine(installed: Request, real_port: str | None) -> Iterator[QemuBoard | None]:
+def machine(installed: Request, real_port: str | None) -> Iterator[VirtualBoard | None]:
     """A virtual board, not yet running."""
     if real_port is not None:
         yield None
@@ -162,7 +162,7 @@ def embedded_services() -> str:
 
 
 @pytest.fixture
-def port(machine: QemuBoard | None, real_port: str | None) -> str | None:
+def port(machine: VirtualBoard | None, real_port: str | None) -> str | None:
     return machine.port if machine else real_port
 
 
@@ -172,7 +172,7 @@ def baud(firmware: Request) -> int:
 
 
 @pytest.fixture
-def station(dut: Any, machine: QemuBoard | None) -> Iterator[Station]:
+def station(dut: Any, machine: VirtualBoard | None) -> Iterator[Station]:
     """Afterwards the board must start once more, whatever the test did to it."""
     made = Station(dut, machine)
     yield made

@@ -13,7 +13,7 @@ from tinyseal.board import load_board
 from tinyseal.cli.bench import bar_chart, default_sets
 from tinyseal.device.bench import LayerRow, Row, ratios
 from tinyseal.device.icount import Counts, InstructionCounter, find_marks
-from tinyseal.device.qemu import QemuBoard
+from tinyseal.device.virtual import power_up
 from tinyseal.errors import DeviceError
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -158,7 +158,7 @@ def test_a_loop_of_known_length_counts_exactly(name, tmp_path):
     elf = assemble(board, source, layer_1, tmp_path)
     with (
         InstructionCounter(find_marks(elf), PLUGINS) as counter,
-        QemuBoard(board, elf, extra=counter.qemu_args) as machine,
+        power_up(board, elf, extra=counter.qemu_args) as machine,
     ):
         machine.go()
         deadline = time.monotonic() + 20

@@ -223,7 +223,7 @@ def test_text_that_is_not_toml_is_refused(tmp_path):
         load_board(str(tmp_path / "x.toml"))
 
 
-@pytest.mark.parametrize("name", [n for n in board_names() if n != "host"])
+@pytest.mark.parametrize("name", board_names())
 def test_counters_fill_their_partition(name):
     board = load_board(name)
     partition = board.partitions("counter")[0]

@@ -10,20 +10,20 @@ import pytest
 
 from support.boards import booted, firmware, scons
 from support.chain import answers, running, signed, tampered
+from tinyseal.board import board_names
 from tinyseal.build.firmware import ROOT
-from tinyseal.build.options import firmware_boards
 from tinyseal.device.client import RefusedError
 from tinyseal.package.keys import DEV_SIGN, Use, create_key
 from tinyseal.package.sign import Dependency, parse_version
 
 SMALL = Path("tests/corpus/chain.tflite")
 # Run in place out of RAM and out of flash that answers commands, without VTOR; run from RAM.
-KINDS = ["qemu-m0", "qemu-m4", "qemu-rv32", "qemu-m33", "qemu-m4-nor"]
+KINDS = ["qemu-m0", "qemu-m4", "qemu-rv32", "qemu-m33", "qemu-m4-nor", "host"]
 TAMPERED = "damaged"
 EMODEL = 11
 
 
-@pytest.mark.parametrize("name", firmware_boards())
+@pytest.mark.parametrize("name", board_names())
 def test_every_board_boots_the_chain_it_is_given(name):
     with booted(firmware(name, SMALL)) as client:
         info = client.info()

@@ -13,7 +13,7 @@ from test_crypto import ED25519_BAD, ED25519_GOOD, cavp, wycheproof
 from tinyseal.board import load_board
 from tinyseal.build.firmware_elf import cryptotest
 from tinyseal.device.client import Client, RefusedError, open_port
-from tinyseal.device.qemu import QemuBoard
+from tinyseal.device.virtual import power_up
 
 BOARDS = ["qemu-m0", "qemu-m4", "qemu-rv32", "qemu-xtensa"]
 SAMPLE = 12  # cases of a file
@@ -49,7 +49,7 @@ def board(request):
     profile = load_board(request.param)
     everything = request.config.getoption("--campaign") > 1 and request.param == "qemu-m4"
     with (
-        QemuBoard(profile, cryptotest(profile)) as machine,
+        power_up(profile, cryptotest(profile)) as machine,
         Client(open_port(machine.port, profile.console.baud)) as client,
     ):
         machine.go()

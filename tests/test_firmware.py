@@ -18,10 +18,10 @@ from elftools.elf.elffile import ELFFile
 from support import small_models
 from support.boards import booted, firmware, scons
 from support.tflite_builder import ModelBuilder
+from tinyseal.board import board_names
 from tinyseal.build.firmware import ROOT
-from tinyseal.build.options import firmware_boards
 from tinyseal.device.client import Client, RefusedError, open_port
-from tinyseal.device.qemu import start
+from tinyseal.device.virtual import start
 from tinyseal.errors import DeviceError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
@@ -34,7 +34,7 @@ RUNS = [
     ("qemu-m0", KWS),
     ("qemu-m4", KWS),
     ("qemu-rv32", AD),
-    *((b, SMALL) for b in firmware_boards()),
+    *((b, SMALL) for b in board_names()),
 ]
 
 # Numbers of firmware/app/status.h.
@@ -242,8 +242,8 @@ def test_qemu_ends_with_a_killed_tool():
     request = firmware("qemu-m4", AD)
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from tinyseal.board import load_board; from tinyseal.device.qemu import QemuBoard\n"
-        "q = QemuBoard(load_board('qemu-m4'), Path(sys.argv[1])); print(q.pid, flush=True)\n"
+        "from tinyseal.board import load_board; from tinyseal.device.virtual import power_up\n"
+        "q = power_up(load_board('qemu-m4'), Path(sys.argv[1])); print(q.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     tool = subprocess.Popen(
@@ -270,7 +270,7 @@ def _runs(pid: int) -> bool:
     ("words", "expected"),
     [
         (["board=qemu-m5"], "no board 'qemu-m5'; did you mean qemu-m"),
-        (["board=host"], "choices: qemu-m0"),
+        (["board=qemu"], "choices: host, qemu-m0"),
         (["model=models/none.tflite"], "models here: models/ad_int8.tflite"),
         (["kernels=fast"], "choices: auto, reference, cmsis-nn, tuned"),
         (["borad=qemu-m4"], "did you mean board?"),
@@ -340,6 +340,7 @@ def test_silent_port_is_an_error_not_a_hang():
         ("qemu-m33", b"\x00\xde"),
         ("qemu-rv32", bytes(4)),
         ("qemu-xtensa", bytes(3)),
+        ("host", b"\x0f\x0b"),
     ],
 )
 def test_fault_is_reported_and_the_board_starts_again(board, illegal):

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tinyseal.board import Board, load_board
+from tinyseal.board import Board, board_names, load_board
 from tinyseal.build.firmware_elf import flashtest
-from tinyseal.build.options import firmware_boards
 from tinyseal.device.client import Client, RefusedError, open_port
-from tinyseal.device.qemu import QemuBoard, prepare_flash
+from tinyseal.device.flash_file import prepare_flash
+from tinyseal.device.virtual import power_up
 from tinyseal.errors import DeviceError
 
-BOARDS = [b for b in map(load_board, firmware_boards()) if b.runner]
+BOARDS = [b for b in map(load_board, board_names()) if b.runner]
 KEEPING = [b for b in BOARDS if b.runner.flash_file_bytes]
 
 EBOUNDS, EALIGN, EVERIFY = 2, 3, 4  # flash.h
@@ -25,7 +25,7 @@ EBLANK = 20  # nv_counter.h
 @contextmanager
 def booted(board: Board, flash: Path | None = None) -> Iterator[Client]:
     with (
-        QemuBoard(board, flashtest(board), flash=flash) as machine,
+        power_up(board, flashtest(board), flash=flash) as machine,
         Client(open_port(machine.port, board.console.baud)) as client,
     ):
         machine.go()
@@ -128,5 +128,5 @@ def test_wrong_flash_file_is_refused(tmp_path):
     file.write_bytes(bytes(100))
     board = load_board("qemu-m4")
     with pytest.raises(DeviceError, match=r"expected 16777216 B of flash for qemu-m4, has 100"):
-        QemuBoard(board, flashtest(board), flash=file)
+        power_up(board, flashtest(board), flash=file)
     assert file.read_bytes() == bytes(100)

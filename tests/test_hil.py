@@ -20,8 +20,8 @@ from tinyseal.build.firmware import ROOT, Request
 from tinyseal.cli import app
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.flasher import flash
-from tinyseal.device.qemu import start
 from tinyseal.device.rigs import BENCH, Rig, load_bench
+from tinyseal.device.virtual import start
 from tinyseal.errors import BoardError, DeviceError
 
 AD = Path("models/ad_int8.tflite")

@@ -3,7 +3,7 @@
 import pytest
 
 from tinyseal.board import load_board
-from tinyseal.device.qemu import QemuBoard
+from tinyseal.device.virtual import power_up
 from tinyseal.errors import DeviceError
 
 
@@ -16,15 +16,15 @@ def test_qemus_own_words_are_passed_on(tmp_path):
     elf = tmp_path / "firmware.elf"
     elf.touch()
     with pytest.raises(DeviceError, match=r"qemu-m4: QEMU: .*unsupported machine type") as error:
-        QemuBoard(board(args=("-M", "nonesuch")), elf)
+        power_up(board(args=("-M", "nonesuch")), elf)
     assert "\n" not in str(error.value)
 
 
 def test_missing_qemu_names_its_package(tmp_path):
     with pytest.raises(DeviceError, match="qemu-nonesuch is missing; apt-get install some-package"):
-        QemuBoard(board(binary="qemu-nonesuch", package="some-package"), tmp_path)
+        power_up(board(binary="qemu-nonesuch", package="some-package"), tmp_path)
 
 
 def test_missing_firmware_says_how_to_build_it(tmp_path):
     with pytest.raises(DeviceError, match="scons board=qemu-m4"):
-        QemuBoard(board(), tmp_path / "firmware.elf")
+        power_up(board(), tmp_path / "firmware.elf")

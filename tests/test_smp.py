@@ -20,7 +20,7 @@ from smpclient.transport.serial import SMPSerialTransport
 
 from support.boards import firmware
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.qemu import start
+from tinyseal.device.virtual import start
 
 SMALL = Path("tests/corpus/chain.tflite")
 ENOTSUP = 8

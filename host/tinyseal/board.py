@@ -238,12 +238,13 @@ class Flasher(Strict):
     args: Words
 
 
-class QemuRunner(Strict):
-    """A virtual board: how to start it. `{elf}` stands for the bootloader, `{flash}` for the file
-    that keeps the flash. The flash lies at the file's start; all of it is erased in a new one."""
+class Runner(Strict):
+    """A virtual board: how to start it. The flash lies at the start of the file that keeps it; all
+    of it is erased in a new one. With "qemu", `{elf}` among the arguments stands for the
+    bootloader, `{flash}` for that file. With "host", a process is the chip."""
 
-    kind: Annotated[Literal["qemu"], Field(description='"qemu"')]
-    binary: Text
+    kind: Annotated[Literal["qemu", "host"], Field(description='"qemu" or "host"')]
+    binary: Text  # that must be there
     package: Text  # Debian package
     args: Words
     flash_file_bytes: Size | None = None  # of the whole file; without it, there is none
@@ -264,14 +265,14 @@ class Board(Strict):
     cost: Cost
     console: Console
     capabilities: Capabilities
-    firmware: Firmware | None = None  # there on every board but the build machine
+    firmware: Firmware | None = None  # there on every board that runs firmware
     flash: Flash | None = None  # there when a memory of kind "flash" is
     partition: tuple[Partition, ...] = ()
     boot: Boot | None = None  # there on every board that boots images
     services: Services = Services()
     power: Power | None = None
     flasher: Flasher | None = None
-    runner: QemuRunner | None = None
+    runner: Runner | None = None
 
     @property
     def arena_regions(self) -> tuple[Memory, ...]:
@@ -280,13 +281,13 @@ class Board(Strict):
 
     @property
     def code_memory(self) -> str | None:
-        """The memory of code and constants; None on the build machine."""
+        """The memory of code and constants; None on a board without flash."""
         own = self.firmware.code if self.firmware else None
         return own or (self.flash.memory if self.flash else None)
 
     @property
     def flash_bytes(self) -> int:
-        """Room for code and constants; 0 on a board without flash (the build machine)."""
+        """Room for code and constants; 0 on a board without flash."""
         partitions = self.flash.memory if self.flash else None
         return sum(
             m.bytes
@@ -296,7 +297,7 @@ class Board(Strict):
 
     @property
     def flash_memory(self) -> Memory | None:
-        """The memory that [flash] names; None on the build machine."""
+        """The memory that [flash] names; None on a board without it."""
         return next((m for m in self.memory if self.flash and m.name == self.flash.memory), None)
 
     @property

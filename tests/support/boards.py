@@ -13,7 +13,7 @@ from typing import Final
 from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.qemu import start
+from tinyseal.device.virtual import start
 
 ENCRYPT: Final = Path("keys/dev_enc.pem")
 
@@ -48,7 +48,7 @@ def encrypted(board: str, model: Path) -> Request:
 
 @contextmanager
 def booted(request: Request, extra: Sequence[str] = ()) -> Iterator[Client]:
-    """A virtual board that runs the firmware, ready for commands; `extra` as for QemuBoard."""
+    """A virtual board that runs the firmware, ready for commands; `extra` as for power_up."""
     baud = request.board.console.baud
     with (
         start(request, extra) as machine,

@@ -11,7 +11,8 @@ from typing import Any
 from tinyseal.board import Board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.device.client import Client, DeviceInfo, open_port
-from tinyseal.device.qemu import QemuBoard, prepare_flash
+from tinyseal.device.flash_file import prepare_flash
+from tinyseal.device.virtual import VirtualBoard, power_up
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.samples import sample_inputs
@@ -50,7 +51,7 @@ def tampered(image: bytes) -> bytes:
 class Running:
     """A running board and what it says."""
 
-    def __init__(self, machine: QemuBoard, client: Client) -> None:
+    def __init__(self, machine: VirtualBoard, client: Client) -> None:
         self.machine, self.client = machine, client
 
     def boot(self) -> DeviceInfo:
@@ -76,7 +77,7 @@ def running(
         merged.write_bytes(to_hex(place(request.board, None, images)))
     elf = ROOT / request.bootloader
     with (
-        QemuBoard(request.board, elf, flash=flash, image=merged, storage=storage) as machine,
+        power_up(request.board, elf, flash=flash, image=merged, storage=storage) as machine,
         open_port(machine.port, request.board.console.baud) as port,
     ):
         machine.go()

@@ -228,7 +228,8 @@ def _in_project(path: Path) -> Path:
 
 def core_folder(core: Core) -> str:
     """The folder of firmware/hal with a core's start-up code."""
-    return "cortexm" if core.is_arm else {Core.RV32IMC: "riscv", Core.LX106: "xtensa"}[core]
+    others = {Core.RV32IMC: "riscv", Core.LX106: "xtensa", Core.HOST: "native"}
+    return "cortexm" if core.is_arm else others[core]
 
 
 def link_flags(board: Board) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
     for target in targets:
         _one_of("target", target, list(known))
     name = arguments.get("board", DEFAULT_BOARD)
-    _one_of("board", name, firmware_boards())
+    _one_of("board", name, board_names())
     kernels = arguments.get("kernels", KERNEL_CHOICES[0])
     _one_of("kernels", kernels, KERNEL_CHOICES)
     model = _model(arguments.get("model", str(DEFAULT_MODEL)))
@@ -83,11 +83,6 @@ def help_text(targets: Mapping[str, str]) -> str:
     lines += [f"  {name:18}{text}" for name, text in OPTIONS.items()]
     lines += ["", "Targets:", *(f"  {name:10}{text}" for name, text in targets.items()), ""]
     return "\n".join(lines)
-
-
-def firmware_boards() -> list[str]:
-    """Boards that run firmware: all but the build machine."""
-    return [name for name in board_names() if name != "host"]
 
 
 def _model(text: str) -> Path:

@@ -15,7 +15,7 @@ from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, Re
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.output import errors
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.qemu import QemuBoard, start
+from tinyseal.device.virtual import VirtualBoard, power_up, start
 
 ANSWER_SECONDS: Final = 120.0
 
@@ -38,11 +38,11 @@ def console(
     """
     profile = named_board(board)
     with ExitStack() as stack:
-        machine: QemuBoard | None = None
+        machine: VirtualBoard | None = None
         if port is None:
             built = Request(profile, DEFAULT_MODEL, AUTO)
             machine = stack.enter_context(
-                QemuBoard(profile, ROOT / built.bootloader, image=image or ROOT / built.merged)
+                power_up(profile, ROOT / built.bootloader, image=image or ROOT / built.merged)
             )
             port = machine.port
         line = stack.enter_context(open_port(port, profile.console.baud))

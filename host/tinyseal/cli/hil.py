@@ -13,9 +13,8 @@ from typing import Final
 import typer
 from rich.table import Table
 
-from tinyseal.board import Board, load_board
+from tinyseal.board import Board, board_names, load_board
 from tinyseal.build.firmware import ROOT, Request
-from tinyseal.build.options import firmware_boards
 from tinyseal.build.scons import build
 from tinyseal.cli.check import figures
 from tinyseal.cli.output import JsonOption, console, print_json
@@ -68,7 +67,7 @@ def places(bench: Path) -> list[Place]:
         port = rig.port(ports)
         where = port or f"no USB serial {rig.usb_serial}"
         found.append(Place(rig.name, rig.board, "real", port is not None, where))
-    for board in map(load_board, firmware_boards()):
+    for board in map(load_board, board_names()):
         if board.runner:
             present = shutil.which(board.runner.binary) is not None
             where = board.runner.binary if present else f"apt-get install {board.runner.package}"

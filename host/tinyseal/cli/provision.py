@@ -14,7 +14,7 @@ from tinyseal.build.firmware import DEFAULT_BOARD
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphrase_source
 from tinyseal.cli.output import JsonOption, console, errors, print_json
-from tinyseal.device.qemu import prepare_flash
+from tinyseal.device.flash_file import prepare_flash
 from tinyseal.errors import ImageError, UsageError
 from tinyseal.package.files import write_file
 from tinyseal.package.keys import Key, Use, load_key, load_private

@@ -17,7 +17,7 @@ from rich.table import Table
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.cli.output import console
 from tinyseal.device.client import Client, DeviceInfo, open_port
-from tinyseal.device.qemu import start
+from tinyseal.device.virtual import start
 from tinyseal.errors import DeviceError
 from tinyseal.graph.ir import Graph
 from tinyseal.graph.load import load_model

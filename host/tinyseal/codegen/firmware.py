@@ -21,7 +21,11 @@ def entry(core: Core) -> str:
     """The symbol execution starts at."""
     if core.is_arm:
         return "cortexm_start"
-    return {Core.RV32IMC: "riscv_start", Core.LX106: "xtensa_vectors"}[core]
+    return {
+        Core.RV32IMC: "riscv_start",
+        Core.LX106: "xtensa_vectors",
+        Core.HOST: "native_start",
+    }[core]
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ def main_ram(board: Board) -> Memory:
 
 
 def firmware_of(board: Board) -> Firmware:
-    """[firmware], which every board but the build machine has."""
+    """[firmware]; BoardError on a board that runs none."""
     if board.firmware is None:
         raise BoardError(f"{board.name}: has no [firmware]; it runs no firmware")
     return board.firmware

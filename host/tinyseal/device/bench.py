@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from tinyseal.build.firmware import ROOT, Request
+from tinyseal.build.firmware import DEFAULT_BOARD, ROOT, Request
 from tinyseal.build.scons import build
 from tinyseal.build.size import measure_images
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.icount import Counts, InstructionCounter, find_marks
-from tinyseal.device.qemu import start
+from tinyseal.device.virtual import start
 from tinyseal.errors import DeviceError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
@@ -65,6 +65,12 @@ class Row:
 
 def bench(request: Request, progress: Callable[[str], None] = lambda step: None) -> Row:
     """Builds, boots, infers and counts. BuildError, PlanError or DeviceError if it cannot."""
+    runner = request.board.runner
+    if runner is not None and runner.kind != "qemu":
+        raise DeviceError(
+            f"{request.board.name}: is no QEMU board, and only QEMU counts instructions; "
+            f"try {DEFAULT_BOARD}"
+        )
     progress("plan")
     plan = request.plan()
     progress("build")

@@ -15,7 +15,7 @@ from tinyseal.board import Board
 from tinyseal.build.firmware import AUTO, ROOT, Request
 from tinyseal.build.scons import build
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.qemu import start
+from tinyseal.device.virtual import start
 from tinyseal.errors import PlanError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.random_layers import random_layers

@@ -15,7 +15,8 @@ from typing import Final
 from tinyseal.board import Board
 from tinyseal.build.firmware_elf import flashtest
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.qemu import QemuBoard, prepare_flash
+from tinyseal.device.flash_file import prepare_flash
+from tinyseal.device.virtual import power_up
 from tinyseal.errors import BoardError, DeviceError
 
 WORK_SECONDS: Final = 0.25  # at most, before a kill
@@ -161,7 +162,7 @@ def _provision(board: Board, elf: Path, flash: Path) -> Ledger:
     """A fresh flash with a counter at 0."""
     prepare_flash(board, flash, fresh=True)
     with (
-        QemuBoard(board, elf, flash=flash) as machine,
+        power_up(board, elf, flash=flash) as machine,
         Client(open_port(machine.port, board.console.baud)) as client,
     ):
         machine.go()
@@ -173,7 +174,7 @@ def _provision(board: Board, elf: Path, flash: Path) -> Ledger:
 def _cycle(board: Board, elf: Path, flash: Path, ledger: Ledger, rng: random.Random) -> str:
     """Start, look, work, kill. What was wrong, or nothing."""
     with (
-        QemuBoard(board, elf, flash=flash) as machine,
+        power_up(board, elf, flash=flash) as machine,
         Client(open_port(machine.port, board.console.baud)) as client,
     ):
         machine.go()

@@ -7,7 +7,6 @@ import ctypes
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,95 +14,16 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from intelhex import IntelHex, IntelHexError
-
-from tinyseal.board import Board
-from tinyseal.build.firmware import ROOT, Request
+from tinyseal.board import Board, Runner
 from tinyseal.codegen.firmware import bootloader_place
+from tinyseal.device.flash_file import flash_parts, open_flash
 from tinyseal.errors import DeviceError
 
 START_SECONDS: Final = 20.0
 _PR_SET_PDEATHSIG: Final = 1
 _GDB_BYTES: Final = 1024  # of one packet
-
-
-def prepare_flash(board: Board, file: Path, fresh: bool = False) -> None:
-    """Creates the flash's file, erased, if it is not there or a `fresh` one is wanted.
-
-    DeviceError if the board keeps no flash in a file, or the file there has another size.
-    """
-    flash = board.flash_memory
-    if flash is None or board.runner is None or board.runner.flash_file_bytes is None:
-        raise DeviceError(f"{board.name}: keeps no flash in a file")
-    size = board.runner.flash_file_bytes
-    try:
-        if file.exists() and not fresh:
-            if file.stat().st_size != size:
-                raise DeviceError(
-                    f"{file}: expected {size} B of flash for {board.name}, has "
-                    f"{file.stat().st_size}; remove it for an erased one"
-                )
-            return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        scratch = file.with_name(f"{file.name}.{os.getpid()}")
-        with scratch.open("wb") as f:
-            f.write(b"\xff" * flash.bytes)
-            f.truncate(size)  # what is beyond the flash stays a hole
-        scratch.replace(file)
-    except OSError as e:
-        raise DeviceError(f"{file}: {e.strerror}") from e
-
-
-def start(request: Request, extra: Sequence[str] = (), flash: Path | None = None) -> QemuBoard:
-    """The request's virtual board with its merged image, and the key to open it if it is
-    encrypted; `extra` and `flash` as for QemuBoard."""
-    return QemuBoard(
-        request.board,
-        ROOT / request.bootloader,
-        extra,
-        flash,
-        ROOT / request.merged,
-        storage=_storage(request),
-    )
-
-
-def _storage(request: Request) -> bytes | None:
-    """A storage partition with the decryption key; None if there is nothing to decrypt."""
-    if request.encrypt is None:
-        return None
-    from tinyseal.package.keys import Use, load_key
-    from tinyseal.package.provision import DEVICE_ID_BYTES, Identity, storage_image
-
-    key = load_key(ROOT / request.encrypt, Use.ENCRYPT)
-    if key.private is None:
-        raise DeviceError(
-            f"encrypt={request.encrypt}: is the public half only; {request.board.name} needs the "
-            "key pair to open its images (tinyseal provision gives it to a real board)"
-        )
-    return storage_image(request.board, Identity(bytes(DEVICE_ID_BYTES), decrypt_key=key).values())
-
-
-def _flash_parts(board: Board, image: Path, storage: bytes | None) -> list[tuple[int, bytes]]:
-    """What of a merged image lies in the flash of [flash], and storage, by address. The bootloader
-    does not: reset finds it without."""
-    try:
-        parsed = IntelHex(str(image))
-    except (OSError, IntelHexError) as e:
-        raise DeviceError(f"{image}: no Intel HEX file: {e}") from e
-    memory = board.flash_memory
-    if memory is None:
-        raise DeviceError(f"{board.name}: its flash is not mapped")
-    bootloader = bootloader_place(board)
-    parts = []
-    for start, end in parsed.segments():
-        if memory.base <= start < memory.end and start != bootloader.base:
-            parts.append((start, bytes(parsed.tobinarray(start=start, end=end - 1))))
-    if storage is not None:
-        parts.append((memory.base + board.partitions("storage")[0].offset, storage))
-    return parts
 
 
 def _filled(arg: str, files: Mapping[str, str]) -> str:
@@ -114,16 +34,12 @@ def _filled(arg: str, files: Mapping[str, str]) -> str:
 
 
 class QemuBoard:
-    """A running QEMU: `port` is the console's device file; nothing executes before `go()`.
-
-    Open `port` first, then call `go()`: what a console says while nobody listens is lost. Use it
-    as a context manager; QEMU ends with it, and also if this process is killed. Start it from a
-    thread that lives as long as the board: the kernel ends QEMU with the thread that forked it.
-    """
+    """A device/virtual.py VirtualBoard that is a QEMU."""
 
     def __init__(
         self,
         board: Board,
+        runner: Runner,
         elf: Path,
         extra: Sequence[str] = (),
         flash: Path | None = None,
@@ -131,21 +47,7 @@ class QemuBoard:
         storage: bytes | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`extra` are further arguments for QEMU, such as a plugin or a debugger's port. `flash`
-        is the file that keeps the board's flash, created erased if it is missing (see
-        `prepare_flash`); without one, the board starts with an erased flash that is forgotten.
-        `image` is a merged image and `storage` the storage partition, put into a flash that is
-        new.
-
-        Raises DeviceError if the board is not virtual, or QEMU is missing or does not start.
-        """
-        runner = board.runner
-        if runner is None:
-            raise DeviceError(f"{board.name}: has no [runner]; give the port of a real board")
-        if shutil.which(runner.binary) is None:
-            raise DeviceError(f"{runner.binary} is missing; apt-get install {runner.package}")
-        if not elf.is_file():
-            raise DeviceError(f"{elf}: no such file; build it with scons board={board.name}")
+        """As `power_up` of device/virtual.py."""
         self._name = board.name
         self._clock = clock
         self._text = b""
@@ -155,14 +57,7 @@ class QemuBoard:
         self._scratch = tempfile.TemporaryDirectory(prefix="tinyseal-flash-")
         if runner.flash_file_bytes is not None:
             flash = flash or Path(self._scratch.name) / "flash.bin"
-            is_new = not flash.exists()
-            prepare_flash(board, flash)
-            if is_new and image is not None:
-                assert board.flash_memory is not None
-                with flash.open("r+b") as file:
-                    for address, data in _flash_parts(board, image, storage):
-                        file.seek(address - board.flash_memory.base)
-                        file.write(data)
+            open_flash(board, flash, image, storage)
         elif flash is not None:
             raise DeviceError(f"{board.name}: keeps no flash in a file")
         files = {"elf": str(elf), "flash": str(flash)}
@@ -200,7 +95,7 @@ class QemuBoard:
         assert board.flash_memory is not None
         base = board.flash_memory.base
         flash = bytearray(b"\xff" * board.flash_memory.bytes)
-        for address, data in _flash_parts(board, image, storage):
+        for address, data in flash_parts(board, image, storage):
             flash[address - base : address - base + len(data)] = data
         boot = bootloader_place(board)
         at = boot.base + boot.bytes - base if base <= boot.base < board.flash_memory.end else 0
@@ -275,15 +170,10 @@ class QemuBoard:
                     pipe.close()
         self._scratch.cleanup()
 
-    def __enter__(self) -> QemuBoard:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _die_with_parent(self) -> None:
