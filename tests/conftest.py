@@ -1,6 +1,13 @@
 """Options that several test files share."""
 
 import pytest
+from hypothesis import settings
+
+# The same cases in every run, so that a change is judged by what it changed; other ones with
+# --hypothesis-profile=explore. No deadline: a busy machine is not a fault.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -122,6 +122,14 @@ def pack(blocks: Sequence[Block], thorough: bool = True, slides: Slides = NO_SLI
 
     Pinned blocks come first, in their order. `thorough` adds the local search.
     """
+    packing = _search(blocks, thorough, slides)
+    if not slides or packing.bytes <= lower_bound(blocks, slides):
+        return packing
+    # Blocks that slide tempt a first fit into places that cost the others more.
+    return min(packing, _search(blocks, thorough, NO_SLIDES), key=lambda p: p.bytes)
+
+
+def _search(blocks: Sequence[Block], thorough: bool, slides: Slides) -> Packing:
     meets = [
         [j for j, other in enumerate(blocks) if j != i and other.bytes and block.meets(other)]
         if block.bytes
