@@ -16,6 +16,7 @@
 static const struct power_scenario *const scenarios[] = {
     &power_counter, &power_kv,      &power_boot[0], &power_boot[1],
     &power_boot[2], &power_boot[3], &power_boot[4], &power_boot[5],
+    &power_boot[6], &power_boot[7], &power_boot[8],
 };
 
 static uint64_t state;

@@ -10,6 +10,8 @@
 
 #include "boot_bench.h"
 #include "boot_trailer.h"
+#include "delta.h"
+#include "delta_bench.h"
 #include "flash_sim.h"
 #include "power.h"
 
@@ -19,7 +21,7 @@
 #define MAX_ENCRYPTED_BYTES 120u /* the cipher is slow and every start decrypts */
 #define LAST_VERSION 200u
 
-enum plan { INSTALL, REVERT, UPLOAD };
+enum plan { INSTALL, REVERT, UPLOAD, PATCH };
 
 static enum plan plan;
 static uint8_t is_encrypted;
@@ -30,6 +32,9 @@ static uint32_t new[BOOT_IMAGES];
 static uint8_t bytes[BOOT_IMAGES][MAX_IMAGE_BYTES];
 static uint32_t lens[BOOT_IMAGES];
 static uint32_t slots[BOOT_IMAGES]; /* where the new ones go */
+static uint32_t runs[BOOT_IMAGES];  /* where the old ones lie */
+static uint8_t patch[BOOT_IMAGES][MAX_IMAGE_BYTES + 400];
+static uint32_t patch_bytes[BOOT_IMAGES];
 
 static int asked_to_confirm;
 static int settled; /* a restart since the cut ran a confirmed pair: */
@@ -114,6 +119,49 @@ static void write_new(void)
     }
 }
 
+static void make_patch(uint32_t image)
+{
+    const struct nv_area *area = &boot_bench.unit[image].slot[runs[image]].area;
+    const struct boot_image_source source = boot_image_in_area(area, area->bytes);
+    struct boot_image read;
+    uint8_t before[MAX_IMAGE_BYTES];
+
+    must(boot_image_read(&read, &source) == BOOT_GOOD && read.total_bytes <= sizeof before
+             && nv_area_read(area, 0, before, read.total_bytes) == 0,
+         "read");
+    patch_bytes[image] = delta_bench_make((uint8_t)image, before, read.total_bytes, bytes[image],
+                                          lens[image], patch[image], sizeof patch[image]);
+}
+
+/* As an upload does: in pieces, one flash operation after the other. */
+static void patch_new(void)
+{
+    static struct delta delta;
+    struct delta_header header;
+
+    for (uint32_t i = 0; i < BOOT_IMAGES; i++) {
+        const struct nv_area *from = &boot_bench.unit[i].slot[runs[i]].area;
+        const struct nv_area *to = &boot_bench.unit[i].slot[slots[i]].area;
+        uint32_t at = DELTA_HEADER_BYTES;
+        int state = DELTA_BUSY;
+
+        if (!(mask >> i & 1)) {
+            continue;
+        }
+        must(delta_read_header(&header, patch[i]) == 0 && delta_check_old(&header, from) == 0
+                 && delta_open(&delta, &header, from, to) == 0,
+             "patch header");
+        while (state != DELTA_DONE) {
+            const uint32_t left = patch_bytes[i] - at;
+            uint32_t used;
+
+            state = delta_step(&delta, patch[i] + at, left < 100 ? left : 100, &used);
+            must(state > 0, "patch");
+            at += used;
+        }
+    }
+}
+
 static void draw(void)
 {
     if (old[BOOT_APP] >= LAST_VERSION || old[BOOT_CAPSULE] >= LAST_VERSION) {
@@ -130,9 +178,13 @@ static void draw(void)
         if (mask >> i & 1) {
             must(boot_update_slot(&control, i, &slots[i]) == BOOT_GOOD, "update slot");
             make(i, slots[i], new[i]);
+            if (plan == PATCH) {
+                runs[i] = slots[i] ^ 1u;
+                make_patch(i);
+            }
         }
     }
-    if (plan != UPLOAD) {
+    if (plan == INSTALL || plan == REVERT) {
         write_new();
     }
 }
@@ -145,6 +197,8 @@ static void act(void *unused)
 
     if (plan == UPLOAD) {
         write_new();
+    } else if (plan == PATCH) {
+        patch_new();
     }
     must(boot_set_pending(&control, mask, 0) == BOOT_GOOD, "set pending");
     must(boot_run(&boot, &boot_bench) == BOOT_GOOD, "trial");
@@ -190,8 +244,8 @@ static int is_whole(uint32_t i)
     return entry != 0;
 }
 
-/* The old image is kept until the new one is confirmed, and after. */
-static int is_kept(uint32_t i)
+/* The slot that does not run holds this version, whole and signed. */
+static int holds(uint32_t i, uint32_t version)
 {
     const uint32_t s = boot.chosen[i] ^ 1u;
     const struct nv_area *area = &boot_bench.unit[i].slot[s].area;
@@ -202,11 +256,15 @@ static int is_kept(uint32_t i)
         .key_count = 1,
         .address = boot_bench.unit[i].slot[boot_bench.mode == BOOT_XIP ? s : 0].address,
     };
+    if (boot_bench.mode == BOOT_RAM) {
+        rules.address = boot_bench.unit[i].ram_address;
+        rules.flag = BOOT_IMAGE_RAM_LOAD;
+    }
     struct boot_image image;
     uint32_t flow = 0;
 
     return boot_image_check(&image, &source, &source, &rules, &flow) == BOOT_GOOD
-           && image.version.major == old[i];
+           && image.version.major == version;
 }
 
 static int judge(void)
@@ -234,12 +292,29 @@ static int judge(void)
         }
         if (mask >> i & 1) {
             runs_new |= (uint32_t)(version == new[i]) << i;
-            if (version == new[i] && boot_bench.mode != BOOT_RAM && !is_kept(i)) {
+            if (version == new[i] && boot_bench.mode != BOOT_RAM && !holds(i, old[i])) {
                 return fail("the old image is gone", i, version);
             }
         }
     }
     return runs_new == 0 || runs_new == mask ? 0 : fail("half an update", 0, runs_new);
+}
+
+/* After a cut the patch is sent again, and arrives; the kept image is still what it is for. */
+static int patch_again(void)
+{
+    for (uint32_t i = 0; i < BOOT_IMAGES; i++) {
+        if ((mask >> i & 1) && settled_on[i] != old[i]) {
+            return 0;
+        }
+    }
+    patch_new();
+    for (uint32_t i = 0; i < BOOT_IMAGES; i++) {
+        if ((mask >> i & 1) && !holds(i, new[i])) {
+            return fail("the patch did not arrive", i, 0);
+        }
+    }
+    return 0;
 }
 
 static int check(int again)
@@ -261,6 +336,7 @@ static int check(int again)
         for (uint32_t i = 0; i < BOOT_IMAGES; i++) {
             settled_on[i] = boot.image[i][boot.chosen[i]].version.major;
         }
+        return plan == PATCH ? patch_again() : 0;
     }
     return 0;
 }
@@ -313,10 +389,26 @@ static void prepare_ram_encrypted(void)
     prepare(BOOT_RAM, INSTALL, 1);
 }
 
+static void prepare_xip_delta(void)
+{
+    prepare(BOOT_XIP, PATCH, 0);
+}
+
+static void prepare_swap_delta(void)
+{
+    prepare(BOOT_SWAP, PATCH, 0);
+}
+
+static void prepare_ram_delta(void)
+{
+    prepare(BOOT_RAM, PATCH, 0);
+}
+
 /* Their flash is configured anew when they are prepared. */
 #define SCENARIO(name) { #name, prepare_##name, draw, act, check, check_done, 1 }
 
 const struct power_scenario power_boot[POWER_BOOT_COUNT] = {
     SCENARIO(xip_install),    SCENARIO(xip_revert),     SCENARIO(swap_install),
     SCENARIO(swap_revert),    SCENARIO(swap_encrypted), SCENARIO(ram_encrypted),
+    SCENARIO(xip_delta),      SCENARIO(swap_delta),     SCENARIO(ram_delta),
 };

@@ -13,6 +13,7 @@ from tinyseal.cli import (
     check,
     console,
     convert,
+    delta,
     hil,
     inspect,
     keys,
@@ -60,6 +61,7 @@ app.command("console")(console.console)
 app.add_typer(keys.app, name="keys")
 app.command("sign")(sign.sign)
 app.command("inspect")(inspect.inspect)
+app.command("delta")(delta.delta)
 app.command("provision")(provision.provision)
 app.command("merge")(merge.merge)
 

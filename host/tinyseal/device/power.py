@@ -24,8 +24,14 @@ SCENARIOS: Final = (
     "swap_revert",
     "swap_encrypted",
     "ram_encrypted",
+    "xip_delta",
+    "swap_delta",
+    "ram_delta",
 )
-_FOLDERS: Final = tuple(ROOT / "firmware" / name for name in ("hal", "nv", "crypto", "boot", "sim"))
+_FOLDERS: Final = tuple(
+    ROOT / "firmware" / name for name in ("services", "hal", "nv", "crypto", "boot", "sim")
+)
+_SERVICES: Final = tuple(_FOLDERS[0] / name for name in ("delta.c", "slot.c"))
 # A campaign verifies the same few signatures thousands of times: see ed25519_memo.c.
 # Monocypher under a sanitizer is not clean to -Wconversion.
 _FLAGS: Final = (*SANITIZE, "-Wno-error=conversion", "-Wl,--wrap=ed25519_check")
@@ -48,7 +54,7 @@ class PowerResult:
 def simulator() -> Path:
     """The campaign program, with sanitizers."""
     curve = monocypher(ROOT / "build" / "third_party")
-    sources = [p for d in _FOLDERS[1:] for p in sorted(d.glob("*.c"))]
+    sources = [*_SERVICES, *(p for d in _FOLDERS[2:] for p in sorted(d.glob("*.c")))]
     return compile_native(
         "power", [*sources, curve.source], _FOLDERS, [curve.include_dir], flags=_FLAGS
     )
