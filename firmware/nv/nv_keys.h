@@ -11,6 +11,8 @@ enum {
     NV_KEYS_DECRYPT_KEY = 3, /* 32 bytes, secret: X25519, opens encrypted images */
     NV_KEYS_VENDOR_KEYS = 4, /* 32 bytes each: Ed25519 public keys whose vouchers are taken; the
                               * bootloader has its own compiled in and never reads these */
+    NV_KEYS_METER_BOOK = 5,    /* what each model has been given and has used: services/meter.c */
+    NV_KEYS_METER_RECEIPT = 6, /* the newest receipt, without its signature */
 };
 
 #define NV_KEYS_DEVICE_ID_BYTES 16

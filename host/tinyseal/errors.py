@@ -43,3 +43,7 @@ class KeyFileError(ToolError):
 
 class FleetError(ToolError):
     """The fleet's database does not answer, or holds something else than it should."""
+
+
+class VoucherError(ToolError):
+    """A voucher or receipt is malformed, not signed, or not for this device or model."""

@@ -25,6 +25,7 @@ from tinyseal.cli import (
     torture_fuzz,
     torture_kernels,
     torture_kill,
+    torture_meter,
     torture_power,
 )
 from tinyseal.cli.output import errors
@@ -41,6 +42,7 @@ torture.app.command("power")(torture_power.power)
 torture.app.command("fuzz")(torture_fuzz.fuzz)
 torture.app.command("faults")(torture_faults.faults)
 torture.app.command("kill")(torture_kill.kill)
+torture.app.command("meter")(torture_meter.meter)
 torture.app.command("kernels")(torture_kernels.kernels)
 app.add_typer(torture.app, name="torture")
 app.add_typer(hil.app, name="hil")

@@ -7,6 +7,7 @@ have the firmware's own code read it.
 from __future__ import annotations
 
 import enum
+import hmac
 import struct
 import zlib
 from collections.abc import Mapping
@@ -31,6 +32,11 @@ MAX_VALUE_BYTES: Final = 0xFFFE
 COUNTER_MAGIC: Final = 0x544E4354  # "TCNT"
 COUNTER_HEADER: Final = struct.Struct("<III")  # magic, sequence, base; CRC
 
+METER_BOOK: Final = struct.Struct("<BBBBI")  # form, accounts, model's, family's, counter
+METER_FORM: Final = 1
+METER_NONE: Final = 0xFF
+METER_TAG_BYTES: Final = 16
+
 DEVICE_ID_BYTES: Final = 16
 MAX_VENDOR_KEYS: Final = 4
 
@@ -42,6 +48,8 @@ class StorageKey(enum.IntEnum):
     DEVICE_KEY = 2
     DECRYPT_KEY = 3
     VENDOR_KEYS = 4
+    METER_BOOK = 5
+    METER_RECEIPT = 6
 
 
 SECRET: Final = frozenset({StorageKey.DEVICE_KEY, StorageKey.DECRYPT_KEY})
@@ -75,6 +83,13 @@ class Identity:
         if self.vendor_keys:
             values[StorageKey.VENDOR_KEYS] = b"".join(k.raw for k in self.vendor_keys)
         return values
+
+
+def meter_book(device_key: Key, counter: int) -> bytes:
+    """The device's book of prepaid queries before the first voucher, at its counter's start."""
+    book = METER_BOOK.pack(METER_FORM, 0, METER_NONE, METER_NONE, counter)
+    seed = _secret(device_key, Use.SIGN)
+    return book + hmac.digest(seed, book, "sha256")[:METER_TAG_BYTES]
 
 
 def _secret(key: Key, use: Use) -> bytes:
@@ -155,6 +170,32 @@ def counter_image(board: Board, values: Mapping[str, int]) -> bytes:
         word = _fill(struct.pack("<HH", 0, 0xFFFF), flash.program_bytes)
         out[offset - start : offset - start + len(head) + len(word)] = head + word
     return bytes(out)
+
+
+def read_counter(board: Board, name: str, data: bytes) -> int:
+    """What a counter in a counter partition reads; 0 if none was ever started."""
+    flash = _flash(board)
+    areas = board.counter_areas()
+    start = min(offset for offset, _ in areas.values())
+    offset, size = areas[name]
+    newest: tuple[int, int] = (0, 0)
+    for at in range(offset - start, offset - start + size, flash.erase_bytes):
+        sector = data[at : at + flash.erase_bytes]
+        magic, sequence, base = COUNTER_HEADER.unpack_from(sector)
+        head = sector[: COUNTER_HEADER.size]
+        crc = sector[COUNTER_HEADER.size : COUNTER_HEADER.size + 4]
+        if magic != COUNTER_MAGIC or zlib.crc32(head).to_bytes(4, "little") != crc:
+            continue
+        deltas = _deltas(sector[_round_up(COUNTER_HEADER.size + 4, flash.program_bytes) :], flash)
+        if deltas and sequence > newest[0]:
+            newest = (sequence, base + deltas[-1])
+    return newest[1]
+
+
+def _deltas(words: bytes, flash: Flash) -> list[int]:
+    step = _round_up(4, flash.program_bytes)
+    pairs = (struct.unpack_from("<HH", words, at) for at in range(0, len(words) - 3, step))
+    return [delta for delta, other in pairs if delta ^ other == 0xFFFF]
 
 
 def is_erased(data: bytes | bytearray) -> bool:

@@ -1,0 +1,48 @@
+/* Vouchers as they come: bytes, or text that a person may have typed. SPDX-License-Identifier: Apache-2.0
+ *
+ * A voucher names device and model by two bytes each; whole, both stand in what is signed, and the
+ * device knows them. So it is short. firmware/SPEC.md has it byte by byte. All input is hostile. */
+#ifndef METER_VOUCHER_H
+#define METER_VOUCHER_H
+
+#include <stdint.h>
+
+#include "ed25519.h"
+#include "nv_keys.h"
+
+enum {
+    METER_EFORM = -64, /* no voucher: of another length or form, or with other characters */
+    METER_ETYPED = -65, /* a group of the text has a wrong character, or groups are out of order */
+};
+
+#define METER_SUBJECT_BYTES 32 /* model id, or a family's */
+#define METER_VOUCHER_MAX_BYTES 81u
+#define METER_VOUCHER_MAX_CHARS 200u /* of text, blanks and dashes included */
+
+struct meter_voucher {
+    uint32_t serial;    /* of this device and subject, from 1 */
+    uint32_t quantity;  /* queries, at least 1 */
+    uint32_t not_after; /* the device's counter up to which it can be redeemed */
+    uint32_t signed_bytes;
+    const uint8_t *bytes; /* the caller's: the signed ones, then the signature */
+};
+
+/* Takes a voucher apart; its bytes stay the caller's. 0 or METER_EFORM. Nothing is verified. */
+int meter_voucher_read(struct meter_voucher *voucher, const uint8_t *bytes, uint32_t len);
+
+/* Bytes of a voucher out of its text. Returns how many, METER_EFORM, or METER_ETYPED with the
+ * group, from 1, in *group. Upper and lower case, O and 0, I and L and 1 are one. */
+int meter_voucher_decode(const char *text, uint32_t chars,
+                         uint8_t bytes[METER_VOUCHER_MAX_BYTES], uint32_t *group);
+
+/* Whether the voucher's two bytes each name this device, this subject. */
+int meter_voucher_names_device(const struct meter_voucher *voucher, const uint8_t *device_id);
+int meter_voucher_names(const struct meter_voucher *voucher, const uint8_t *subject);
+
+/* The signature over device id, subject and the voucher's own bytes. */
+enum ed25519_verdict meter_voucher_check(const struct meter_voucher *voucher,
+                                         const uint8_t vendor_key[ED25519_PUBLIC_BYTES],
+                                         const uint8_t device_id[NV_KEYS_DEVICE_ID_BYTES],
+                                         const uint8_t subject[METER_SUBJECT_BYTES]);
+
+#endif
