@@ -13,6 +13,7 @@ import pytest
 
 from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT
+from tinyseal.build.third_party import monocypher
 from tinyseal.codegen.firmware import generate_board_config
 from tinyseal.codegen.generate import generate_capsule
 from tinyseal.graph.load import load_model
@@ -42,13 +43,17 @@ def app(tmp_path_factory):
         "board_config.h": generate_board_config(made.board),
     }.items():
         (folder / name).write_text(text)
+    curve = monocypher(ROOT / "build" / "third_party")
     functions = (
         *(f for f in FIRMWARE.glob("app/*.c") if f.name != "images.c"),
         *FIRMWARE.glob("services/*.c"),
+        *FIRMWARE.glob("nv/*.c"),
+        *FIRMWARE.glob("crypto/*.c"),
+        curve.source,
         *FIRMWARE.glob("runtime/kernels/nn_fc*.c"),
     )
     layers = ("hal", "nv", "crypto", "boot", "runtime", "services", "app")
-    includes = [folder, *(FIRMWARE / layer for layer in layers)]
+    includes = [folder, curve.include_dir, *(FIRMWARE / layer for layer in layers)]
     program = folder / "app"
     subprocess.run(
         ["gcc", *FLAGS, *(f"-I{i}" for i in includes), str(folder / "capsule.c"),

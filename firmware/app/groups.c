@@ -1,10 +1,12 @@
 /* The SMP groups that this application serves. SPDX-License-Identifier: Apache-2.0 */
 #include "groups.h"
 
+#include "smp_meter.h"
 #include "smp_os.h"
 
 const struct smp_group *const groups[] = {
     &smp_os_group,
+    &smp_meter_group,
 };
 
 const uint32_t group_count = sizeof groups / sizeof groups[0];

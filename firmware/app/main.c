@@ -2,6 +2,7 @@
 #include "console.h"
 #include "hal.h"
 #include "images.h"
+#include "metering.h"
 #include "mlperf.h"
 #include "text.h"
 
@@ -10,6 +11,7 @@ int main(void);
 int main(void)
 {
     images_start();
+    metering_start();
     console_start();
     text_greet();
     mlperf_greet();

@@ -5,6 +5,7 @@
 
 #include "board_config.h"
 #include "hal.h"
+#include "metering.h"
 #include "status.h"
 
 #define ARENA(n) __attribute__((aligned(CAPSULE_ALIGN), section(".arena_" #n)))
@@ -255,6 +256,11 @@ int model_infer(uint32_t n, uint64_t *ticks)
         return STATUS_EONCE;
     }
     for (; n > 0; n--) {
+        const int err = metering_charge();
+
+        if (err) {
+            return err;
+        }
         if (staging_bytes > 0) {
             copy_inputs();
         } else {

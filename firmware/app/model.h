@@ -52,7 +52,8 @@ int32_t model_append(uint8_t byte);
 const uint8_t *model_staged(uint32_t *len);
 
 /* Runs the model n times; *ticks is the time spent in it, in ticks of the clock.
- * STATUS_EMODEL, STATUS_EINPUT, or STATUS_EONCE if n > 1 without a staging buffer. */
+ * STATUS_EMODEL, STATUS_EINPUT, STATUS_EONCE if n > 1 without a staging buffer, or what
+ * metering_charge() says: then those before have run. */
 int model_infer(uint32_t n, uint64_t *ticks);
 
 /* Bytes [offset, offset + len) of output `index`, or null if there are no such bytes. */

@@ -18,6 +18,9 @@ const char *status_text(int status)
         "no model",
         "model is for another application",
         "boot state cannot be changed",
+        "no prepaid query is left",
+        "the counter of queries is worn out",
+        "the records of prepaid queries do not verify",
     };
     const unsigned index = (unsigned)-status;
 

@@ -18,6 +18,9 @@ enum status {
     STATUS_EMODEL = -11,   /* there is no model */
     STATUS_EABI = -12,     /* the model is for an application of another ABI */
     STATUS_EBOOT = -13,    /* the bootloader's state cannot be read or written */
+    STATUS_EEMPTY = -14,   /* no prepaid query is left for this model */
+    STATUS_EWORN = -15,    /* the counter of queries is near the end of its life */
+    STATUS_EMETER = -16,   /* the records of prepaid queries are missing, spoilt or old */
 };
 
 /* A few words for a person. */

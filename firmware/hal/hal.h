@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "flash.h"
+#include "otp.h"
 
 struct hal_uart {
     /* The next received byte, or -1 when there is none. Never waits. */
@@ -51,6 +52,7 @@ struct hal {
     const struct hal_id *id;
     const struct hal_flash *flash; /* where the partitions are */
     const struct hal_uart *radio;  /* BLE's SMP service, as bytes; NULL: none */
+    const struct hal_otp *otp;     /* NULL: none */
 };
 
 extern const struct hal hal;

@@ -465,6 +465,20 @@ int meter_redeem_text(struct meter *meter, const char *text, uint32_t chars, uin
     return len < 0 ? len : meter_redeem(meter, bytes, (uint32_t)len);
 }
 
+int meter_identity(const struct meter *meter, uint8_t id[NV_KEYS_DEVICE_ID_BYTES],
+                   uint8_t public_key[ED25519_PUBLIC_BYTES])
+{
+    uint8_t seed[ED25519_SEED_BYTES];
+    int err = identity(meter, NV_KEYS_DEVICE_ID, id, NV_KEYS_DEVICE_ID_BYTES);
+
+    err = err ? err : identity(meter, NV_KEYS_DEVICE_KEY, seed, sizeof seed);
+    if (!err) {
+        ed25519_public(seed, public_key);
+    }
+    crypto_wipe(seed, sizeof seed);
+    return err;
+}
+
 /* Makes `receipt` the one after the last, of what the book says now. 0 if it says nothing new. */
 static int next_receipt(struct meter *meter, uint8_t *receipt, int last)
 {

@@ -74,6 +74,10 @@ int meter_redeem(struct meter *meter, const uint8_t *bytes, uint32_t len);
 /* The same of its text; *group as meter_voucher_decode() says. */
 int meter_redeem_text(struct meter *meter, const char *text, uint32_t chars, uint32_t *group);
 
+/* The device's id and the public half of its key, by which its receipts are known. */
+int meter_identity(const struct meter *meter, uint8_t id[NV_KEYS_DEVICE_ID_BYTES],
+                   uint8_t public_key[ED25519_PUBLIC_BYTES]);
+
 /* The newest receipt, signed. One that nobody has yet (`have` is not its number) is given again,
  * the same bytes; else a new one is made of what happened since, if anything did. Returns its
  * bytes, at most METER_RECEIPT_MAX_BYTES, or an error. */

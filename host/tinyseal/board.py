@@ -218,6 +218,15 @@ class Services(Strict):
     smp_answer_bytes: Annotated[
         int, Field(ge=128, le=0x8000, description="a number of bytes from 128 to 32768")
     ] = 768
+    metering: Flag = True  # models may be prepaid
+
+
+class Otp(Strict):
+    """One-time bits that anchor the counter of queries: one is burnt every so many."""
+
+    bits: Count  # set aside for this
+    # such that they last as long as the counter, if left out
+    queries_per_bit: Count | None = None
 
 
 class Capabilities(Strict):
@@ -270,6 +279,7 @@ class Board(Strict):
     partition: tuple[Partition, ...] = ()
     boot: Boot | None = None  # there on every board that boots images
     services: Services = Services()
+    otp: Otp | None = None  # there if and only if the capability is
     power: Power | None = None
     flasher: Flasher | None = None
     runner: Runner | None = None
@@ -352,6 +362,13 @@ class Board(Strict):
         header, word = (-(-size // unit) * unit for size in (16, 4))
         openings = area // erase * self.flash.endurance_cycles
         return int(min(openings * ((erase - header) // word), 2**32 - 1))
+
+    @property
+    def queries_per_bit(self) -> int | None:
+        """After how many queries a bit of OTP is burnt; None without OTP."""
+        if self.otp is None:
+            return None
+        return self.otp.queries_per_bit or -(-self.counts("queries") // self.otp.bits)
 
     def seconds(self, instructions: float) -> float:
         """Estimated time of `instructions` at this board's clock."""
@@ -476,6 +493,9 @@ def _sense_faults(data: Mapping[str, Any]) -> Iterator[str]:
             yield f"flash: missing; expected [flash] with {keys}, for memory {flash_names[0]}"
         if partition:
             yield "partition: expected none without [flash]"
+    for capabilities in _sound(Capabilities, [data.get("capabilities")]):
+        if capabilities.otp != ("otp" in data):
+            yield "otp: expected [otp] with bits where capabilities.otp is true, and only there"
     for firmware in _sound(Firmware, [data.get("firmware")]):
         if firmware.code is not None and firmware.code not in flash_names:
             yield (

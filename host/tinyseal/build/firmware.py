@@ -194,7 +194,13 @@ def source_groups(request: Request) -> list[SourceGroup]:
         ),
         SourceGroup((_in_project(curve.source),), "-Os", (), both, MONOCYPHER_FLAGS),
         SourceGroup(_sources(firmware / "bootloader"), "-Os", of_boot, ("bootloader",)),
-        SourceGroup(_sources(services, app), "-Os", (*of_boot, runtime, services, app), ("app",)),
+        SourceGroup(
+            _sources(services, app),
+            "-Os",
+            (*of_boot, runtime, services, app),
+            ("app",),
+            (f"-isystem{_in_project(curve.include_dir)}", *WARNINGS),
+        ),
         SourceGroup(_sources(runtime / "kernels"), "-O2", (runtime,), ("capsule",)),
         *_model_groups(request),
     ]

@@ -59,6 +59,8 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
         raise BuildError(f"security_counter {counter!r}: expected a number from 0 to {2**32 - 1}")
     policy = arguments.get("policy", POLICIES[0])
     _one_of("policy", policy, POLICIES)
+    if policy == "metered" and not load_board(name).services.metering:
+        raise BuildError(f"policy=metered: board {name} has services.metering = false")
     family = arguments.get("family", "")
     if not re.fullmatch(r"[a-z0-9_]{0,31}", family):
         raise BuildError(f"family {family!r}: expected up to 31 lower-case letters, digits and _")

@@ -104,6 +104,11 @@ def _show(board: Board) -> None:
     if board.partitions("counter"):
         counts = ", ".join(f"{name} {board.counts(name):,}" for name in COUNTERS)
         facts.add_row("[dim]counts until wear-out[/]", counts)
+    if board.otp:
+        facts.add_row(
+            "[dim]anchor of queries[/]",
+            f"{board.otp.bits:,} bits of OTP, one burnt every {board.queries_per_bit:,} queries",
+        )
     if board.power:
         facts.add_row(
             "[dim]power[/]", f"{board.power.active_mw:g} mW active, {board.power.sleep_mw:g} asleep"

@@ -22,8 +22,11 @@ from tinyseal.package.merge import place, to_bin, to_hex
 from tinyseal.package.provision import (
     DEVICE_ID_BYTES,
     Identity,
+    StorageKey,
     counter_image,
     is_erased,
+    meter_book,
+    read_counter,
     storage_image,
 )
 from tinyseal.package.release import check_release
@@ -95,9 +98,10 @@ def provision(
     ]
     if release:
         check_release(known)
-    stored = storage_image(profile, identity.values())
-    started = counter_image(profile, dict(map(_counter, counter)))
-    kept = _into_flash_file(profile, flash, stored, started, replace) if flash else False
+    starts = dict(map(_counter, counter))
+    started = counter_image(profile, starts)
+    stored = _storage(profile, identity, starts.get("queries", 0))
+    kept = _into_flash_file(profile, flash, identity, started, replace) if flash else False
     for path in out:
         parts = place(profile, storage=stored, counter=started)
         data = to_hex(parts) if path.suffix.lower() == ".hex" else to_bin(parts)
@@ -144,8 +148,17 @@ def _counter(text: str) -> tuple[str, int]:
     return name, int(number)
 
 
+def _storage(board: Board, identity: Identity, queries: int) -> bytes:
+    """The storage partition; a device that can sign keeps a book of prepaid queries from its
+    counter on."""
+    values = identity.values()
+    if identity.device_key is not None:
+        values[StorageKey.METER_BOOK] = meter_book(identity.device_key, queries)
+    return storage_image(board, values)
+
+
 def _into_flash_file(
-    board: Board, path: Path, storage: bytes, counter: bytes, replace: bool
+    board: Board, path: Path, identity: Identity, counter: bytes, replace: bool
 ) -> bool:
     """Writes both partitions into a virtual board's flash; a new file is erased elsewhere. Says
     whether counters were there already, and stayed."""
@@ -165,6 +178,9 @@ def _into_flash_file(
             if there["counter"]:
                 file.seek(where["counter"].offset)
                 file.write(counter)
+            file.seek(where["counter"].offset)
+            queries = read_counter(board, "queries", file.read(where["counter"].bytes))
+            storage = _storage(board, identity, queries)
             file.seek(where["storage"].offset)
             file.write(storage)
     except OSError as e:

@@ -1,0 +1,19 @@
+/* The prepaid queries of the capsule in service. SPDX-License-Identifier: Apache-2.0 */
+#ifndef METERING_H
+#define METERING_H
+
+#include "meter.h"
+
+/* Opens the accounts of the capsule in service, if it is metered. Call once it is mounted. A
+ * capsule that is not costs nothing from here on, no write to flash either. */
+void metering_start(void);
+
+/* The meter, for the application's own code to redeem and ask; null if the capsule in service is
+ * not metered. Nothing may be called on it while an inference runs. */
+struct meter *metering(void);
+
+/* Pays for one inference; call it before. STATUS_OK, at once where nothing is metered; STATUS_EEMPTY,
+ * STATUS_EWORN, or STATUS_EMETER for whatever else is wrong. */
+int metering_charge(void);
+
+#endif

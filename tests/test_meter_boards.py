@@ -1,0 +1,119 @@
+"""Prepaid queries on virtual boards: the firmware as it ships."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from smpclient import SMPClient
+from smpclient.transport.serial import SMPSerialTransport
+
+from support.boards import booted, firmware, scons
+from support.metered import (
+    DEVICE_ID,
+    DEVICE_KEY,
+    FAMILY,
+    VENDOR,
+    metered_board,
+    metered_firmware,
+    provisioned,
+)
+from tinyseal.build.firmware import ROOT
+from tinyseal.codegen.generate import family_id
+from tinyseal.device.client import Client, RefusedError, open_port
+from tinyseal.device.smp_meter import (
+    KeyRead,
+    MeterError,
+    ReceiptRead,
+    RedeemTextWrite,
+    RedeemWrite,
+    StatusRead,
+)
+from tinyseal.fleet.receipts import read_receipt
+from tinyseal.fleet.vouchers import Voucher, to_text
+from tinyseal.graph.load import load_model
+
+SMALL = Path("tests/corpus/chain.tflite")
+EEMPTY, EMETER = 14, 16
+
+
+def ask(port, *requests):
+    async def all_of_them():
+        async with SMPClient(SMPSerialTransport(), port) as client:
+            return [await client.request(r) for r in requests]
+
+    return asyncio.run(all_of_them())
+
+
+def infer(request, port, times):
+    """Status of each of some inferences: 0, or the code of the refusal."""
+    codes = []
+    with Client(open_port(port, request.board.console.baud)) as client:
+        client.sync()
+        for tensor, index in zip(client.info().inputs, range(9), strict=False):
+            client.load(index, bytes(tensor.bytes))
+        for _ in range(times):
+            try:
+                client.infer()
+                codes.append(0)
+            except RefusedError as e:
+                codes.append(e.code)
+    return codes
+
+
+def voucher(subject, serial, quantity):
+    return Voucher(DEVICE_ID, subject, serial, quantity).sign(VENDOR)
+
+
+@pytest.mark.parametrize("board", ["qemu-m4", "qemu-rv32", "host"])
+def test_buy_redeem_spend_refuse_top_up_sync(board, tmp_path):
+    request = metered_firmware(board, SMALL)
+    image = provisioned(request, tmp_path)
+    flash = tmp_path / "flash.bin"
+    model = bytes.fromhex(load_model(ROOT / SMALL).model_id)
+    with metered_board(request, image, flash) as machine:
+        port = machine.port
+        (status,) = ask(port, StatusRead())
+        assert (status.status, status.balance, status.model) == (0, 0, model)
+        assert status.family == family_id(FAMILY)
+        assert infer(request, port, 1) == [EEMPTY]
+        one = voucher(model, 1, 3)
+        done, again, other, key = ask(
+            port, RedeemWrite(voucher=one), RedeemWrite(voucher=one),
+            RedeemWrite(voucher=voucher(bytes(32), 1, 3)), KeyRead(),
+        )  # fmt: skip
+        assert done.balance == 3
+        assert (again.err.rc, other.err.rc) == (MeterError.USED, MeterError.MODEL)
+        assert (key.id, key.key) == (DEVICE_ID, DEVICE_KEY.raw)
+        assert infer(request, port, 5) == [0, 0, 0, EEMPTY, EEMPTY]
+        (topped,) = ask(port, RedeemTextWrite(text=to_text(voucher(family_id(FAMILY), 1, 2))))
+        assert topped.balance == 2
+        assert infer(request, port, 1) == [0]
+        (made,) = ask(port, ReceiptRead(have=0))
+        first = read_receipt(made.receipt, DEVICE_KEY.raw)
+        assert (first.sequence, first.counter) == (1, 4)
+        assert [(a.credited, a.spent) for a in first.accounts] == [(3, 3), (2, 1)]
+    with metered_board(request, image, flash) as machine:  # the power was gone
+        assert infer(request, machine.port, 2) == [0, EEMPTY]
+        again, new = ask(machine.port, ReceiptRead(have=0), ReceiptRead(have=1))
+        assert again.receipt == made.receipt
+        assert read_receipt(new.receipt, DEVICE_KEY.raw).previous == first.hash
+
+
+def test_a_metered_model_on_a_board_without_identity_is_refused(tmp_path):
+    request = metered_firmware("qemu-m4", SMALL)
+    with booted(request) as client:
+        client.load(0, bytes(client.info().inputs[0].bytes))
+        with pytest.raises(RefusedError) as refused:
+            client.infer()
+        assert refused.value.code == EMETER
+
+
+def test_an_unmetered_model_costs_nothing(tmp_path):
+    with booted(firmware("qemu-m4", SMALL)) as client:
+        client.load(0, bytes(client.info().inputs[0].bytes))
+        client.infer(3)
+
+
+def test_a_board_without_metering_gets_no_metered_model():
+    done = scons("-s", "board=qemu-m0", "policy=metered")
+    assert done.returncode == 2 and "services.metering = false" in done.stdout
