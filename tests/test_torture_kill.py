@@ -5,9 +5,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from support.boards import firmware
 from tinyseal.board import load_board
 from tinyseal.cli import app
-from tinyseal.device import kill
+from tinyseal.cli.torture_kill import SMALL_MODEL
+from tinyseal.device import kill, kill_update
 from tinyseal.device.kill import Ledger, torture_kill
 from tinyseal.errors import BoardError
 
@@ -70,3 +72,31 @@ def test_rolled_back_flash_is_a_failure(monkeypatch):
 def test_board_that_forgets_is_refused():
     with pytest.raises(BoardError, match="qemu-m0: is not virtual, or keeps no flash in a file"):
         torture_kill([load_board("qemu-m0")], 1, 1)
+
+
+def test_an_update_that_is_killed_ends_old_or_new(campaign):
+    """In place, copied to RAM, swapped; encrypted where the board can."""
+    boards = [word for name in ("qemu-m33", "qemu-m4", "qemu-m7") for word in ("--board", name)]
+    words = ["torture", "kill", "--update", *boards, "--count", str(24 * campaign), "--json"]
+    result = CliRunner().invoke(app, words)
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0, told
+    assert told["count"] >= 24 * campaign and told["failures"] == 0
+    assert [run["board"] for run in told["runs"]] == ["qemu-m33", "qemu-m4", "qemu-m7"]
+
+
+def test_a_forgotten_trial_is_a_failure(monkeypatch):
+    """The state register erased after the kills: the update stays, though nobody confirmed it."""
+    request = firmware("qemu-m7", SMALL_MODEL)
+    offset, size = request.board.counter_areas()["state"]
+
+    def forget(update, seconds):
+        update.finish()
+        with update._flash.open("r+b") as file:
+            file.seek(offset)
+            file.write(b"\xff" * size)
+        update.kills += 1
+
+    monkeypatch.setattr(kill_update._Update, "_kill", forget)
+    result = kill_update._run(request, 1, "1")
+    assert result.failures == 1 and "nobody confirmed version 2.0.0+0" in result.message

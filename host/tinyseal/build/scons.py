@@ -19,6 +19,7 @@ def build(request: Request) -> None:
     options += [f"version={request.version}", f"security_counter={request.security_counter}"]
     options += [f"release={int(request.release)}"]
     options += [f"key={request.key}"] if request.key else []
+    options += [f"encrypt={request.encrypt}"] if request.encrypt else []
     if request.cmsis_nn is not None:
         options.append(f"cmsis_nn={request.cmsis_nn}")
     done = subprocess.run(

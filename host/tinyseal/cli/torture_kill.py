@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 from rich.progress import Progress
 from rich.table import Table
 
 from tinyseal.board import Board, board_names, load_board
+from tinyseal.build.firmware import Request
+from tinyseal.build.scons import build
 from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.device.kill import torture_kill
+from tinyseal.device.kill_update import torture_update
+
+SMALL_MODEL: Final = Path("tests/corpus/chain.tflite")  # fits every board
 
 
 def kill(
@@ -25,6 +31,12 @@ def kill(
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Kills, in all.")] = 100,
     seed: Annotated[int, typer.Option(help="Number of the campaign: it sets the moments.")] = 1,
+    update: Annotated[
+        bool,
+        typer.Option(
+            "--update", help="Kill the bootloader while it installs an update: old or new boots."
+        ),
+    ] = False,
     as_json: bool = JsonOption,
 ) -> None:
     """Kills the emulator while the firmware writes to flash; nothing that was told may be lost.
@@ -32,12 +44,20 @@ def kill(
     Example: tinyseal torture kill --board qemu-m4 --count 1000
     """
     boards = [load_board(name) for name in board] if board else _with_lasting_flash()
+    requests = [Request(b, SMALL_MODEL) for b in boards if update]
+    for request in requests:
+        build(request)
     started = time.monotonic()
     with Progress(console=errors, transient=True, disable=as_json) as progress:
         task = progress.add_task("killing", total=count)
-        results = torture_kill(
-            boards, count, seed, lambda kills: progress.update(task, completed=kills)
-        )
+
+        def report(kills: int) -> None:
+            progress.update(task, completed=kills)
+
+        if update:
+            results = torture_update(requests, count, seed, report)
+        else:
+            results = torture_kill(boards, count, seed, report)
     seconds = time.monotonic() - started
     failures = sum(r.failures for r in results)
     if as_json:
@@ -51,7 +71,8 @@ def kill(
             }
         )
     else:
-        table = Table("board", "kills", "failures", "writes told", "seconds")
+        told = "updates kept" if update else "writes told"
+        table = Table("board", "kills", "failures", told, "seconds")
         for r in results:
             table.add_row(r.board, *map(str, (r.count, r.failures, r.steps, r.seconds)))
         console.print(table)

@@ -36,7 +36,8 @@ class KillResult:
     count: int  # kills
     failures: int
     seconds: float
-    steps: int  # counter steps and settings of the key that were acknowledged between the kills
+    # What was acknowledged between the kills: counter steps and settings of the key, or updates.
+    steps: int
     message: str  # the first thing that broke, if something did
 
 
@@ -96,26 +97,34 @@ def torture_kill(
     BoardError for a board without a flash that outlives QEMU.
     """
     for board in boards:
-        if board.runner is None or board.runner.flash_file_bytes is None:
-            raise BoardError(f"{board.name}: is not virtual, or keeps no flash in a file")
+        require_lasting_flash(board)
     share = -(-count // len(boards))
     jobs = [
         (board, min(JOB_KILLS, share - first), f"{seed} {board.name} {first}")
         for board in boards
         for first in range(0, share, JOB_KILLS)
     ]
-    parts: dict[str, list[KillResult]] = {board.name: [] for board in boards}
-    done = 0
+    parts: list[KillResult] = []
     # Not fork: QEMU's parent must be a process without threads. A start waits most of its time
     # for QEMU to notice that its console is open, so more than there are processors pays off.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(WORKERS, len(jobs)), mp_context=context) as pool:
         for job in as_completed([pool.submit(_run, *job) for job in jobs]):
-            part = job.result()
-            parts[part.board].append(part)
-            done += part.count
-            report(done)
-    return [_sum(part) for part in parts.values()]
+            parts.append(job.result())
+            report(sum(part.count for part in parts))
+    return together(parts)
+
+
+def require_lasting_flash(board: Board) -> None:
+    """BoardError for a board without a flash that outlives QEMU."""
+    if board.runner is None or board.runner.flash_file_bytes is None:
+        raise BoardError(f"{board.name}: is not virtual, or keeps no flash in a file")
+
+
+def together(parts: Sequence[KillResult]) -> list[KillResult]:
+    """One result a board, by name."""
+    boards = sorted({part.board for part in parts})
+    return [_sum([part for part in parts if part.board == board]) for board in boards]
 
 
 def _sum(parts: Sequence[KillResult]) -> KillResult:
