@@ -72,7 +72,7 @@ def test_without_a_good_capsule_the_application_answers(tmp_path):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_an_image_on_trial_is_reverted_unless_it_answers(name, tmp_path):
+def test_an_image_on_trial_is_reverted_unless_it_is_confirmed(name, tmp_path):
     request = firmware(name, SMALL)
     images = {
         ("app", "a"): signed(request, "app"),
@@ -87,6 +87,8 @@ def test_an_image_on_trial_is_reverted_unless_it_answers(name, tmp_path):
         answers(request, board, info)
     with running(request, images, tmp_path) as board:
         answers(request, board, board.boot())
+        assert board.client.info().images["app"] == ("b", "1.1.0+0", 0, "trial")
+        board.client.command("confirm")
         assert board.client.info().images["app"] == ("b", "1.1.0+0", 0, "confirmed")
         board.client.reset()
         assert board.client.info().images["app"] == ("b", "1.1.0+0", 0, "confirmed")

@@ -4,7 +4,6 @@
 #include "board_config.h"
 #include "groups.h"
 #include "hal.h"
-#include "images.h"
 #include "line.h"
 #include "mlperf.h"
 #include "smp.h"
@@ -24,7 +23,7 @@ void console_start(void)
 {
     server.groups = groups;
     server.group_count = group_count;
-    smp_os_start(sizeof frame, images_config()->mode);
+    smp_os_start(sizeof frame);
 }
 
 static void serve_line(int terminator)

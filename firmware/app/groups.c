@@ -1,11 +1,16 @@
 /* The SMP groups that this application serves. SPDX-License-Identifier: Apache-2.0 */
 #include "groups.h"
 
+#include "board_config.h"
+#include "smp_image.h"
 #include "smp_meter.h"
 #include "smp_os.h"
 
 const struct smp_group *const groups[] = {
     &smp_os_group,
+#if BOARD_SMP_IMAGES
+    &smp_image_group,
+#endif
     &smp_meter_group,
 };
 

@@ -1,69 +1,41 @@
 /* The images that run. SPDX-License-Identifier: Apache-2.0 */
 #include "images.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
+#include "boot.h"
 #include "boot_setup.h"
 #include "hal.h"
 #include "link.h"
 #include "model.h"
 #include "out.h"
+#include "slots.h"
 #include "status.h"
 
 static struct boot_config config;
-static struct boot_control control;
 static const struct boot_handover *handover; /* null: no bootloader has left one */
 static int model_status = STATUS_EMODEL;
-static int has_answered;
-
-static int is_on_trial(void)
-{
-    for (uint32_t i = 0; handover && i < BOOT_IMAGES; i++) {
-        if (handover->on_trial[i]) {
-            return 1;
-        }
-    }
-    return 0;
-}
 
 void images_start(void)
 {
     const struct boot_handover *const left = (const struct boot_handover *)(void *)link_handover;
 
     boot_setup(&config);
-    if (boot_handover_check(left) != BOOT_GOOD) {
+    handover = boot_handover_check(left) == BOOT_GOOD ? left : NULL;
+    slots_start(&config, handover);
+    if (!handover) {
         return;
     }
-    handover = left;
     if (handover->entry[BOOT_CAPSULE] != 0) {
         model_status =
             model_mount((const struct capsule *)(uintptr_t)handover->entry[BOOT_CAPSULE]);
     }
 }
 
-const struct boot_config *images_config(void)
-{
-    return &config;
-}
-
 int images_confirm(void)
 {
-    if (!is_on_trial()) {
-        return STATUS_OK;
-    }
-    /* Opened only now: opening the state register costs two of its words. */
-    if (boot_open(&control, &config, handover) != BOOT_GOOD ||
-        boot_confirm(&control) != BOOT_GOOD) {
-        return STATUS_EBOOT;
-    }
-    return STATUS_OK;
-}
-
-void images_answered(void)
-{
-    if (!has_answered) {
-        has_answered = images_confirm() == STATUS_OK;
-    }
+    return slots_confirm() == BOOT_GOOD ? STATUS_OK : STATUS_EBOOT;
 }
 
 static void out_version(const uint32_t words[2])
@@ -83,7 +55,9 @@ static const char *standing(uint32_t image)
     if (!handover->on_trial[image]) {
         return "confirmed";
     }
-    return control.config && boot_phase(&control, image) == BOOT_STEADY ? "confirmed" : "trial";
+    struct boot_control *const control = slots_control();
+
+    return control && boot_phase(control, image) == BOOT_STEADY ? "confirmed" : "trial";
 }
 
 static void tell(uint32_t image)

@@ -3,21 +3,13 @@
 #ifndef IMAGES_H
 #define IMAGES_H
 
-#include "boot.h"
-
 /* Reads what the bootloader left and mounts the capsule. Without one that is verified and fits,
  * the application runs without a model. Call once, before anything else of the application. */
 void images_start(void);
 
-/* The board's slots. */
-const struct boot_config *images_config(void);
-
 /* Keeps application and capsule if they are on trial, so that the next start does not go back.
  * STATUS_OK, or STATUS_EBOOT when the bootloader's flash does not take it. */
 int images_confirm(void);
-
-/* As images_confirm(), for a model that has answered. Nothing happens after the first time. */
-void images_answered(void);
 
 /* Lines of `info`, one an image: its slot, version, security counter and standing. */
 void images_tell(void);

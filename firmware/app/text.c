@@ -194,7 +194,6 @@ static int serve_infer(char *arguments)
     if (err) {
         return err;
     }
-    images_answered();
     out_text("ok ");
     out_u64(n);
     out_text(" ");

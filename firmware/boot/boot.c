@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "boot_decrypt.h"
+#include "boot_slot.h"
 #include "boot_swap.h"
 #include "boot_trailer.h"
 
@@ -22,11 +23,6 @@ static const struct boot_slot *slot_of(const struct boot *b, uint32_t i, uint32_
     return &b->config->unit[i].slot[s];
 }
 
-static uint32_t room_in(const struct nv_area *area)
-{
-    return area->bytes - boot_trailer_bytes(area);
-}
-
 static uint32_t is_pending(const struct boot *b, uint32_t i)
 {
     return b->state.image[i].phase == BOOT_PENDING || b->state.image[i].phase == BOOT_PERMANENT;
@@ -35,25 +31,6 @@ static uint32_t is_pending(const struct boot *b, uint32_t i)
 static uint32_t candidate_of(const struct boot *b, uint32_t i)
 {
     return b->state.image[i].active ^ 1u;
-}
-
-static struct boot_image_rules rules_of(const struct boot *b, uint32_t i, uint32_t s)
-{
-    const struct boot_config *c = b->config;
-    struct boot_image_rules rules = {
-        .keys = c->keys,
-        .key_count = c->key_count,
-        .vendor_id = c->vendor_id,
-        .class_id = c->unit[i].class_id,
-        .address = slot_of(b, i, c->mode == BOOT_XIP ? s : 0)->address,
-        .flag = c->mode == BOOT_XIP ? BOOT_IMAGE_ROM_FIXED : 0,
-    };
-
-    if (c->mode == BOOT_RAM) {
-        rules.address = c->unit[i].ram_address;
-        rules.flag = BOOT_IMAGE_RAM_LOAD;
-    }
-    return rules;
 }
 
 /* A slot read through the image's cipher. */
@@ -105,8 +82,8 @@ static enum boot_status check_slot(struct boot *b, uint32_t i, uint32_t s)
     const struct boot_config *c = b->config;
     struct boot_image *image = &b->image[i][s];
     const struct nv_area *area = &slot_of(b, i, s)->area;
-    const struct boot_image_source source = boot_image_in_area(area, room_in(area));
-    const struct boot_image_rules rules = rules_of(b, i, s);
+    const struct boot_image_source source = boot_image_in_area(area, boot_slot_room(area));
+    const struct boot_image_rules rules = boot_slot_rules(b->config, i, s);
     enum boot_status status = boot_image_read(image, &source);
 
     if (status != BOOT_GOOD) {
@@ -426,7 +403,7 @@ static int look_again(struct boot *b)
             continue;
         }
         const struct boot_image *image = &b->image[i][s];
-        const struct boot_image_rules rules = rules_of(b, i, s);
+        const struct boot_image_rules rules = boot_slot_rules(b->config, i, s);
         const struct boot_slot *slot = slot_of(b, i, s);
 
         if (b->config->mode == BOOT_RAM) {
@@ -436,9 +413,9 @@ static int look_again(struct boot *b)
             }
             source = boot_image_in_memory(b->config->unit[i].ram, image->total_bytes);
         } else if (slot->mapped) {
-            source = boot_image_in_memory(slot->mapped, room_in(&slot->area));
+            source = boot_image_in_memory(slot->mapped, boot_slot_room(&slot->area));
         } else {
-            source = boot_image_in_area(&slot->area, room_in(&slot->area));
+            source = boot_image_in_area(&slot->area, boot_slot_room(&slot->area));
         }
         b->second_look[i] = 0;
         const enum boot_status status =

@@ -60,6 +60,7 @@ struct boot_config {
     const uint8_t *decrypt_key;         /* 32 bytes, X25519; NULL: there is none */
     const struct boot_swap *swap;       /* &boot_swap_slots with BOOT_SWAP, else NULL */
     enum boot_mode mode;
+    uint32_t takes_encrypted; /* 1: the bootloader decrypts; for an application, which does not */
     uint32_t allow_downgrade; /* 1: an older version with the same security counter may boot */
 };
 
@@ -133,6 +134,9 @@ enum boot_status boot_open(struct boot_control *control, const struct boot_confi
                            const struct boot_handover *handover);
 
 enum boot_phase boot_phase(const struct boot_control *control, uint32_t image);
+
+/* The slot with the confirmed image: that which runs, unless an image is on trial. */
+uint32_t boot_confirmed_slot(const struct boot_control *control, uint32_t image);
 
 /* The slot that a new image of this kind is written to; BOOT_EUNCONFIRMED while anything is on
  * trial, since that slot then holds the only confirmed image. */

@@ -72,6 +72,18 @@ enum boot_phase boot_phase(const struct boot_control *control, uint32_t image)
     return image < BOOT_IMAGES ? (enum boot_phase)state.image[image].phase : BOOT_STEADY;
 }
 
+uint32_t boot_confirmed_slot(const struct boot_control *control, uint32_t image)
+{
+    struct boot_state state;
+
+    boot_state_get(&control->state, &state);
+    if (image >= BOOT_IMAGES) {
+        return BOOT_NO_SLOT;
+    }
+    return control->config->mode == BOOT_SWAP ? state.image[image].phase == BOOT_TRIAL
+                                              : state.image[image].active;
+}
+
 enum boot_status boot_update_slot(const struct boot_control *control, uint32_t image,
                                   uint32_t *slot)
 {

@@ -133,6 +133,19 @@ static enum boot_status decode_header(struct boot_image *image, uint32_t room)
     return BOOT_GOOD;
 }
 
+enum boot_status boot_image_read_header(struct boot_image *image,
+                                        const struct boot_image_source *source, uint32_t room)
+{
+    memset(image, 0, sizeof *image);
+    if (source->bytes < sizeof image->header) {
+        return BOOT_EHEADER;
+    }
+    if (source->read(source, 0, image->header, sizeof image->header)) {
+        return BOOT_EREAD;
+    }
+    return decode_header(image, room);
+}
+
 /* One TLV that has a place in struct boot_image. */
 struct known {
     uint16_t type;
@@ -376,8 +389,8 @@ static uint32_t is_named(const struct boot_image *image, const struct boot_image
     return differences(digest, image->key_hash, sizeof digest) == 0;
 }
 
-static enum boot_status check_rules(const struct boot_image *image,
-                                    const struct boot_image_rules *rules)
+enum boot_status boot_image_check_place(const struct boot_image *image,
+                                        const struct boot_image_rules *rules)
 {
     const uint32_t placed = image->flags & (BOOT_IMAGE_ROM_FIXED | BOOT_IMAGE_RAM_LOAD);
 
@@ -386,6 +399,17 @@ static enum boot_status check_rules(const struct boot_image *image,
     }
     if (placed != 0 && image->load_address != rules->address) {
         return BOOT_EADDRESS;
+    }
+    return BOOT_GOOD;
+}
+
+enum boot_status boot_image_check_rules(const struct boot_image *image,
+                                        const struct boot_image_rules *rules)
+{
+    const enum boot_status status = boot_image_check_place(image, rules);
+
+    if (status != BOOT_GOOD) {
+        return status;
     }
     if ((rules->vendor_id != 0) != (image->has_vendor_id != 0)
         || (rules->class_id != 0) != (image->has_class_id != 0)) {
@@ -445,16 +469,18 @@ enum boot_status boot_image_check(struct boot_image *image,
         return BOOT_EKEY;
     }
     *flow += FLOW_KEY;
-    status = check_rules(image, rules);
+    status = boot_image_check_rules(image, rules);
     if (status != BOOT_GOOD) {
         return status;
     }
     *flow += FLOW_RULES;
-    status = check_hash(image, plain, section);
-    if (status != BOOT_GOOD) {
-        return status;
+    if (plain) {
+        status = check_hash(image, plain, section);
+        if (status != BOOT_GOOD) {
+            return status;
+        }
+        *flow += FLOW_HASH;
     }
-    *flow += FLOW_HASH;
     if (ed25519_check(key->public_key, image->hash, sizeof image->hash, image->signature)
         != ED25519_GOOD) {
         return BOOT_ESIGNATURE;
@@ -501,7 +527,7 @@ enum boot_status boot_image_recheck(const struct boot_image *image,
             status = BOOT_GOOD;
         }
     }
-    if (check_rules(image, rules) == BOOT_GOOD) {
+    if (boot_image_check_rules(image, rules) == BOOT_GOOD) {
         *flow += REFLOW_RULES;
         return status;
     }

@@ -93,11 +93,24 @@ struct boot_image_source boot_image_in_memory(const uint8_t *memory, uint32_t by
 enum boot_status boot_image_read(struct boot_image *image,
                                  const struct boot_image_source *source);
 
+/* Only the header, of an image that is yet to come and may take `room` bytes with its TLVs. */
+enum boot_status boot_image_read_header(struct boot_image *image,
+                                        const struct boot_image_source *source, uint32_t room);
+
+/* Whether the header of an image that was read says it is linked for this place. */
+enum boot_status boot_image_check_place(const struct boot_image *image,
+                                        const struct boot_image_rules *rules);
+
+/* The same, and whether its TLVs say it is for this board. */
+enum boot_status boot_image_check_rules(const struct boot_image *image,
+                                        const struct boot_image_rules *rules);
+
 /* Adds what a step is worth to *flow: BOOT_IMAGE_FLOW in all when everything was done. */
 #define BOOT_IMAGE_FLOW 0x39c5a1e7u
 
 /* boot_image_read(), then SHA-256, key, signature, rules. `plain` gives the payload and TLVs as
- * they were signed, that is decrypted; for a plain image it is `source` again. */
+ * they were signed, that is decrypted; for a plain image it is `source` again. NULL: the payload is
+ * not looked at, and the flow never comes to what it must be. */
 enum boot_status boot_image_check(struct boot_image *image,
                                   const struct boot_image_source *source,
                                   const struct boot_image_source *plain,

@@ -1,19 +1,18 @@
 /* SMP group 0, os. SPDX-License-Identifier: Apache-2.0 */
 #include "smp_os.h"
 
-#include "boot.h"
+#include "boot_slot.h"
 #include "hal.h"
+#include "slots.h"
 
 #define ENO_ANSWER 3 /* OS_MGMT_ERR_QUERY_YIELDS_NO_ANSWER */
 #define DRAIN_MS 10u /* longer than a transmitter's FIFO of 64 bytes takes at 115200 baud */
 
 static uint32_t buffer_size;
-static uint32_t mode;
 
-void smp_os_start(uint32_t buffer_bytes, uint32_t boot_mode)
+void smp_os_start(uint32_t buffer_bytes)
 {
     buffer_size = buffer_bytes;
-    mode = boot_mode;
 }
 
 static int echo(struct smp_request *r)
@@ -58,7 +57,7 @@ static int parameters(struct smp_request *r)
 /* MCUmgr's numbers: of MCUboot's modes, the one with our slots' behaviour. */
 static uint32_t mcuboot_mode(void)
 {
-    switch ((enum boot_mode)mode) {
+    switch (slots_config()->mode) {
     case BOOT_SWAP:
         return 3; /* swap without scratch */
     case BOOT_RAM:
@@ -67,6 +66,33 @@ static uint32_t mcuboot_mode(void)
     default:
         return 5; /* direct XIP with revert */
     }
+}
+
+/* Where images run: what they must be linked for. */
+static int tell_places(struct smp_request *r)
+{
+    const struct boot_config *const config = slots_config();
+
+    cbor_put_map(&r->out, 2);
+    cbor_put_text(&r->out, "bootloader");
+    cbor_put_text(&r->out, "MCUboot");
+    cbor_put_text(&r->out, "response");
+    cbor_put_array(&r->out, BOOT_IMAGES * BOOT_SLOTS);
+    for (uint32_t i = 0; i < BOOT_IMAGES * BOOT_SLOTS; i++) {
+        const struct boot_unit *const unit = &config->unit[i / BOOT_SLOTS];
+        const uint32_t slot = i % BOOT_SLOTS;
+
+        cbor_put_map(&r->out, 4);
+        cbor_put_text(&r->out, "image");
+        cbor_put_uint(&r->out, i / BOOT_SLOTS);
+        cbor_put_text(&r->out, "slot");
+        cbor_put_uint(&r->out, slot);
+        cbor_put_text(&r->out, "address");
+        cbor_put_uint(&r->out, boot_slot_rules(config, i / BOOT_SLOTS, slot).address);
+        cbor_put_text(&r->out, "bytes");
+        cbor_put_uint(&r->out, boot_slot_room(&unit->slot[slot].area));
+    }
+    return SMP_OK;
 }
 
 /* Clients take "MCUboot" for the format of images and for the meaning of `mode`; both are true
@@ -84,6 +110,9 @@ static int bootloader(struct smp_request *r)
         cbor_put_text(&r->out, "bootloader");
         cbor_put_text(&r->out, "MCUboot");
         return SMP_OK;
+    }
+    if (cbor_is_text(&query, "slots")) {
+        return tell_places(r);
     }
     if (!cbor_is_text(&query, "mode")) {
         return SMP_GROUP(ENO_ANSWER);

@@ -8,6 +8,6 @@
 extern const struct smp_group smp_os_group;
 
 /* What the group tells; call once. buffer_bytes: the largest frame that is taken. */
-void smp_os_start(uint32_t buffer_bytes, uint32_t boot_mode);
+void smp_os_start(uint32_t buffer_bytes);
 
 #endif

@@ -72,6 +72,7 @@ void boot_setup(struct boot_config *config)
         .key_count = sizeof keys / sizeof keys[0],
         .vendor_id = vendor_id,
         .mode = BOOT_CONFIG_MODE,
+        .takes_encrypted = BOOT_CONFIG_IS_ENCRYPTED,
     };
     for (uint32_t i = 0; i < BOOT_IMAGES; i++) {
         set_up(&config->unit[i], i);

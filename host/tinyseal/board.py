@@ -218,6 +218,9 @@ class Services(Strict):
     smp_answer_bytes: Annotated[
         int, Field(ge=128, le=0x8000, description="a number of bytes from 128 to 32768")
     ] = 768
+    # whether images can be uploaded: the application then verifies signatures, which takes 10 kB
+    # of flash and 3 kB of stack
+    smp_images: Flag = True
     metering: Flag = True  # models may be prepaid
 
 

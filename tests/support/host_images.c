@@ -9,20 +9,9 @@ void images_start(void)
     (void)model_mount(&capsule_table);
 }
 
-const struct boot_config *images_config(void)
-{
-    static const struct boot_config config = { .mode = BOOT_XIP };
-
-    return &config;
-}
-
 int images_confirm(void)
 {
     return STATUS_OK;
-}
-
-void images_answered(void)
-{
 }
 
 void images_tell(void)
