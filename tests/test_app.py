@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tinyseal.board import load_board
-from tinyseal.build.firmware import ROOT
+from tinyseal.build.firmware import ROOT, THIRD_PARTY
 from tinyseal.build.third_party import monocypher
 from tinyseal.codegen.firmware import generate_board_config
 from tinyseal.codegen.generate import generate_capsule
@@ -43,16 +43,15 @@ def app(tmp_path_factory):
         "board_config.h": generate_board_config(made.board),
     }.items():
         (folder / name).write_text(text)
-    curve = monocypher(ROOT / "build" / "third_party")
+    curve = monocypher(ROOT / THIRD_PARTY)
     functions = (
         *(f for f in FIRMWARE.glob("app/*.c") if f.name != "images.c"),
-        *FIRMWARE.glob("services/*.c"),
-        *FIRMWARE.glob("nv/*.c"),
-        *FIRMWARE.glob("crypto/*.c"),
+        *(f for d in ("nv", "crypto", "boot", "services") for f in FIRMWARE.glob(f"{d}/*.c")),
+        *(FIRMWARE / "sim" / name for name in ("boot_bench.c", "flash_sim.c")),
         curve.source,
         *FIRMWARE.glob("runtime/kernels/nn_fc*.c"),
     )
-    layers = ("hal", "nv", "crypto", "boot", "runtime", "services", "app")
+    layers = ("hal", "nv", "crypto", "boot", "sim", "runtime", "services", "app")
     includes = [folder, curve.include_dir, *(FIRMWARE / layer for layer in layers)]
     program = folder / "app"
     subprocess.run(

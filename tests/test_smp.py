@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import itertools
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from smp.header import Version
+from smp.image_management import IMG_MGMT_ERR
 from smpclient import SMPClient
-from smpclient.generics import error, success
+from smpclient.generics import error, error_v2, success
+from smpclient.requests.image_management import (
+    ImageStatesRead,
+    ImageStatesWrite,
+    ImageUploadWrite,
+)
 from smpclient.requests.os_management import (
     BootloaderInformationRead,
     EchoWrite,
@@ -19,54 +30,214 @@ from smpclient.requests.os_management import (
 from smpclient.transport.serial import SMPSerialTransport
 
 from support.boards import firmware
-from tinyseal.device.client import Client, open_port
-from tinyseal.device.virtual import start
+from support.chain import running, signed, tampered
+from tinyseal.package.keys import Use, create_key
+from tinyseal.package.sign import parse_version
 
 SMALL = Path("tests/corpus/chain.tflite")
 ENOTSUP = 8
 EMSGSIZE = 7
+EINVAL = 3
+SLOTS = "ab"
+IMAGES = ("app", "capsule")
 
 
 @contextmanager
-def served(name):
-    """A running board: the request it was built by, its port."""
+def served(name, tmp_path, images=None, **rest):
+    """A running board with images of version 1.0 in its slots a; how it was built, its port."""
     request = firmware(name, SMALL)
-    with start(request) as machine:
-        with Client(open_port(machine.port, request.board.console.baud)) as client:
-            machine.go()
-            client.boot()
-        yield request, machine.port
+    images = {(i, "a"): signed(request, i) for i in IMAGES} if images is None else images
+    with running(request, images, tmp_path, **rest) as board:
+        board.boot()
+        yield request, board
 
 
-def ask(port, *requests):
+def ask(board, *requests):
     """The answers to some requests, by a stock client."""
 
     async def all_of_them():
-        async with SMPClient(SMPSerialTransport(), port) as client:
-            return [await client.request(r) for r in requests]
+        async with SMPClient(SMPSerialTransport(), board.machine.port) as client:
+            return [await client.request(r, 20.0) for r in requests]
 
     return asyncio.run(all_of_them())
+
+
+def upload(board, image, data, **rest):
+    """Uploads by a stock client; the offsets that the device told."""
+
+    async def whole():
+        async with SMPClient(SMPSerialTransport(), board.machine.port, 20.0) as client:
+            return [offset async for offset in client.upload(data, image, **rest)]
+
+    return asyncio.run(whole())
+
+
+def chunk(off, data, **rest):
+    return ImageUploadWrite(off=off, data=data, **rest)
+
+
+def state(board):
+    """Of the images that the device lists: (image, slot), version and set flags."""
+    (answer,) = ask(board, ImageStatesRead())
+    flags = ("bootable", "pending", "confirmed", "active", "permanent")
+    return {
+        (i.image, i.slot): (i.version, " ".join(f for f in flags if getattr(i, f)))
+        for i in answer.images
+    }
+
+
+def image_hash(data):
+    """What the signature is over: TLV 0x10, whose header is 10 00 20 00."""
+    return data[(at := data.rindex(b"\x10\x00\x20\x00") + 4) : at + 32]
 
 
 class EchoOfVersion1(EchoWrite):
     version: Version = Version.V1
 
 
-def test_a_stock_client_talks_to_the_os_group():
-    with served("qemu-m4") as (request, port):
+class StateOfVersion1(ImageStatesWrite):
+    version: Version = Version.V1
+
+
+def test_a_stock_client_talks_to_the_os_group(tmp_path):
+    with served("qemu-m4", tmp_path) as (request, board):
         text = "x" * 700
-        echo, old, large, parameters, bootloader, tasks, reset = ask(
-            port, EchoWrite(d=text), EchoOfVersion1(d=""), EchoWrite(d="x" * 1500),
-            MCUMgrParametersRead(), BootloaderInformationRead(), TaskStatisticsRead(),
-            ResetWrite(),
+        echo, old, large, parameters, bootloader, slots, tasks, reset = ask(
+            board, EchoWrite(d=text), EchoOfVersion1(d=""), EchoWrite(d="x" * 1500),
+            MCUMgrParametersRead(), BootloaderInformationRead(),
+            BootloaderInformationRead(query="slots"), TaskStatisticsRead(), ResetWrite(),
         )  # fmt: skip
         assert echo.r == text
         assert old.r == "" and old.header.version == Version.V1
         assert error(large) and large.rc == EMSGSIZE
         assert parameters.buf_size == request.board.services.smp_buffer_bytes
         assert bootloader.bootloader == "MCUboot"
+        assert [(s["image"], s["slot"], s["address"]) for s in slots.response] == [
+            (i, s, request.board.image_address(name, s))
+            for i, name in enumerate(IMAGES)
+            for s in range(2)
+        ]
         assert error(tasks) and tasks.rc == ENOTSUP
         assert success(reset)
-        with Client(open_port(port, request.board.console.baud)) as client:
-            client.boot()
-            assert client.info().reset == "requested"
+        assert board.boot().reset == "requested"
+
+
+def smpmgr(board, *words):
+    """What the stock tool prints; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "smpmgr", "--port", board.machine.port, "--timeout", "20",
+         *map(str, words)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ErrorV" not in done.stdout, done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", ["qemu-m3", "qemu-m4", "qemu-rv32"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_stock_smpmgr_updates_an_image(name, number, tmp_path):
+    with served(name, tmp_path) as (request, board):
+        image = IMAGES[number]
+        data = signed(request, image, "b", version=parse_version("1.1.2+3"))
+        file = tmp_path / f"{image}.bin"
+        file.write_bytes(data)
+        assert "slot=0" in smpmgr(board, "image", "state-read")
+        smpmgr(board, "--line-buffers", 16, "image", "upload", file, "--slot", number)
+        assert state(board)[number, 1] == ("1.1.2.3", "bootable")
+        smpmgr(board, "image", "state-write", image_hash(data).hex())
+        assert state(board)[number, 1] == ("1.1.2.3", "bootable pending")
+        assert state(board)[number, 0] == ("1.0.0", "bootable confirmed active")
+        smpmgr(board, "os", "reset")
+        assert board.boot().images[image] == ("b", "1.1.2+3", 0, "trial")
+        assert state(board)[number, 1] == ("1.1.2.3", "bootable active")
+        assert state(board)[number, 0] == ("1.0.0", "bootable confirmed")
+        smpmgr(board, "image", "state-write", "--confirm")
+        assert state(board)[number, 1] == ("1.1.2.3", "bootable confirmed active")
+        board.client.reset()
+        assert board.client.info().images[image] == ("b", "1.1.2+3", 0, "confirmed")
+
+
+@pytest.mark.parametrize("name", ["qemu-m4-nor", "qemu-xtensa"])
+def test_an_update_is_tried_and_reverted(name, tmp_path):
+    with served(name, tmp_path) as (request, board):
+        data = signed(request, "capsule", "b", version=parse_version("2.0"))
+        assert upload(board, 1, data)[-1] == len(data)
+        (answer,) = ask(board, ImageStatesWrite(hash=image_hash(data)))
+        assert success(answer)
+        board.client.reset()
+        assert board.client.info().images["capsule"] == ("b", "2.0.0+0", 0, "trial")
+        board.client.reset()
+        assert board.client.info().images["capsule"] == ("a", "1.0.0+0", 0, "confirmed")
+
+
+def refused(answer):
+    assert error_v2(answer), answer
+    return answer.err.rc
+
+
+def test_what_cannot_boot_is_refused_early(tmp_path):
+    with served("qemu-m4", tmp_path) as (request, board):
+        good = signed(request, "app", "b")
+        first = good[:512]
+        short, wrong_slot, other_image, magic, no_length, number, offset, orphan = ask(
+            board,
+            chunk(0, first, len=request.board.partitions("app")[0].bytes),
+            chunk(0, signed(request, "app", "a")[:512], len=len(good)),
+            chunk(0, first, len=len(good), image=1),
+            chunk(0, bytes(512), len=len(good)),
+            chunk(0, first),
+            chunk(0, first, len=len(good), image=2),
+            chunk(0, first, len=100),
+            chunk(512, first),
+        )
+        assert refused(short) == IMG_MGMT_ERR.INVALID_IMAGE_TOO_LARGE
+        assert refused(wrong_slot) == IMG_MGMT_ERR.INVALID_FLASH_ADDRESS
+        assert refused(other_image) == IMG_MGMT_ERR.INVALID_FLASH_ADDRESS
+        assert refused(magic) == IMG_MGMT_ERR.INVALID_IMAGE_HEADER_MAGIC
+        assert refused(no_length) == IMG_MGMT_ERR.INVALID_LENGTH
+        assert refused(number) == IMG_MGMT_ERR.INVALID_SLOT
+        assert refused(offset) == IMG_MGMT_ERR.INVALID_IMAGE_TOO_LARGE
+        assert orphan.off == 0
+        assert set(state(board)) == {(0, 0), (1, 0)}
+
+
+def uploaded(board, data, image=0):
+    """The last answer to an upload by hand, in chunks of odd lengths."""
+    parts = [0, 777, 1500, *range(3000, len(data), 1800), len(data)]
+    first = {"len": len(data), "image": image, "sha": hashlib.sha256(data).digest()}
+    requests = [
+        chunk(a, data[a:b], **(first if a == 0 else {})) for a, b in itertools.pairwise(parts)
+    ]
+    return ask(board, *requests)[-1]
+
+
+def test_an_upload_that_ends_in_a_bad_image_is_not_a_success(tmp_path):
+    request = firmware("qemu-m4", SMALL)
+    images = {
+        ("app", "a"): signed(request, "app", security_counter=2),
+        ("capsule", "a"): signed(request, "capsule"),
+    }
+    with served("qemu-m4", tmp_path, images) as (request, board):
+        board.client.reset()  # the counter follows
+        old = signed(request, "app", "b", security_counter=1)
+        assert refused(uploaded(board, old)) == IMG_MGMT_ERR.CURRENT_VERSION_IS_NEWER
+        good = signed(request, "app", "b", security_counter=2)
+        answer = uploaded(board, good)
+        assert answer.off == len(good) and answer.match is True
+        # A whole image whose payload or signature is wrong is there, and is none.
+        for bad in (
+            tampered(good),
+            signed(
+                request,
+                "app",
+                "b",
+                security_counter=2,
+                key=create_key(tmp_path / "other.pem", Use.SIGN),
+            ),
+        ):
+            answer = uploaded(board, bad)
+            assert answer.off == len(bad)
+            assert (0, 1) not in state(board)
+            (answer,) = ask(board, ImageStatesWrite(hash=image_hash(bad)))
+            assert refused(answer) == IMG_MGMT_ERR.HASH_NOT_FOUND
