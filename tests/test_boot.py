@@ -1,6 +1,7 @@
 """What boots and what does not: imgtool's images, and every attack that has happened to others."""
 
 import hashlib
+import hmac
 import itertools
 import struct
 import subprocess
@@ -8,9 +9,11 @@ import sys
 import uuid
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.native import SANITIZE, compile_native
@@ -20,6 +23,7 @@ GOOD = 0x5AC3963C
 (EMPTY, EREAD, EWRITE, EHEADER, ESIZE, ETLV, EDUPLICATE, EUNPROTECTED, ETRAILING, EHASH, EKEY,
  ESIGNATURE, EADDRESS, EBOARD, ECOUNTER, EVERSION, EDEPENDENCY, ENCRYPTED, EUNWRAP, EEXHAUSTED,
  ENOCOUNTER, ENOSTATE, ECHANGED, REVERTED) = range(1, 25)  # fmt: skip
+ENOKEY = 27
 NO_SLOT = 255
 APP, CAPSULE = 0, 1
 ERASE, PROGRAM, UNITS = 1024, 4, 5
@@ -248,6 +252,153 @@ def test_imgtool_encrypted_images_are_decrypted_when_swapped_in(device, tmp_path
     d.write(APP, 1, image.read_bytes())
     seen = d.boot()
     assert seen.status == GOOD and seen.request[APP] == EUNWRAP and seen.trial[APP] == 0
+
+
+# --- Encrypted images, attacked. ---
+
+BOARD_KEY = X25519PrivateKey.from_private_bytes(bytes(range(7, 39)))
+AES_FLAGS = {16: 0x4, 32: 0x8}
+
+
+def aes_ctr(key, data):
+    cipher = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+    return cipher.update(data) + cipher.finalize()
+
+
+def wrapped(key, ephemeral=None, shared=None, public=None):
+    """The value of ENCX25519: `key` for the board, or what an attacker would write."""
+    ephemeral = ephemeral or X25519PrivateKey.from_private_bytes(bytes(range(100, 132)))
+    shared = shared or ephemeral.exchange(BOARD_KEY.public_key())
+    derived = HKDF(hashes.SHA256(), len(key) + 32, None, b"MCUBoot_ECIES_v1").derive(shared)
+    sealed = aes_ctr(derived[: len(key)], key)
+    tag = hmac.digest(derived[len(key) :], sealed, "sha256")
+    return (public or ephemeral.public_key().public_bytes_raw()) + tag + sealed
+
+
+def encrypted(placed, key=bytes(range(16)), value=None, payload=b"secret model" * 9, **other):
+    """As make(), encrypted under `key`; the signature is over the plain image."""
+    flags = placed.get("flags", 0) | other.pop("aes", AES_FLAGS[len(key)])
+    tlvs = [tlv(0x33, wrapped(key) if value is None else value)] if value != b"" else []
+    image = make(**{**placed, "flags": flags}, payload=payload, unprotected=tlvs, **other)
+    end = HEADER + len(payload)
+    return image[:HEADER] + aes_ctr(key, image[HEADER:end]) + image[end:]
+
+
+class Encrypting:
+    """A board that decrypts, with a plain image in use; what is tried is put beside it."""
+
+    def __init__(self, device, mode, key=BOARD_KEY):
+        self.device = d = device(mode)
+        d.do("decrypt", key.private_bytes_raw().hex() if key else "-")
+        self.slot = 1
+        self.placed = {"flags": 0x20, "address": d.address(APP, 0)} if mode == "ram" else {}
+        d.write(APP, 0, make(**self.placed))
+        assert d.boot().status == GOOD
+
+    def make(self, **other):
+        return encrypted(self.placed, **{"version": (2, 0, 0), "counter": 2, **other})
+
+    def tried(self, image):
+        """Why it was refused, with the old one running; GOOD if it was taken."""
+        self.device.write(APP, 1, image)
+        assert self.device.do("pending", 1, 0) == str(GOOD)
+        seen = self.device.boot()
+        assert seen.status == GOOD
+        if seen.trial[APP]:
+            return GOOD
+        assert seen.request[APP] not in (0, GOOD) and seen.slot[APP] == 0
+        assert seen.entry[APP] == self.device.address(APP, 0) + HEADER
+        return seen.request[APP]
+
+
+ENCRYPTED_MODES = pytest.mark.parametrize("mode", ["swap", "ram"])
+
+
+@ENCRYPTED_MODES
+def test_an_encrypted_image_of_our_own_making_is_taken(device, mode):
+    for key in (bytes(range(16)), bytes(range(32))):
+        it = Encrypting(device, mode)
+        assert it.tried(it.make(key=key)) == GOOD
+
+
+@ENCRYPTED_MODES
+def test_every_bit_flipped_of_an_encrypted_image_is_refused(device, mode):
+    """Header, ciphertext, wrapped key, tag, ephemeral key and all the rest."""
+    it = Encrypting(device, mode)
+    image = it.make(payload=b"short")
+    for bit in range(8 * len(image)):
+        mutant = bytearray(image)
+        mutant[bit // 8] ^= 1 << bit % 8
+        assert it.tried(bytes(mutant)) != GOOD, bit
+    assert it.tried(image) == GOOD
+
+
+@ENCRYPTED_MODES
+def test_an_encrypted_image_truncated_at_every_length_is_refused(device, mode):
+    it = Encrypting(device, mode)
+    image = it.make(payload=b"short")
+    for length in range(len(image)):
+        assert it.tried(image[:length]) != GOOD, length
+    assert it.tried(image) == GOOD
+
+
+@ENCRYPTED_MODES
+def test_a_key_for_another_board_or_none_is_told(device, mode):
+    other = X25519PrivateKey.from_private_bytes(bytes(range(50, 82)))
+    for key, status in ((other, EUNWRAP), (None, ENOKEY)):
+        it = Encrypting(device, mode, key)
+        assert it.tried(it.make()) == status
+        assert it.tried(make(version=(2, 0, 0), counter=2, **it.placed)) == GOOD
+
+
+@ENCRYPTED_MODES
+def test_wrapped_keys_that_are_not_the_boards_are_refused(device, mode):
+    it, key = Encrypting(device, mode), bytes(range(16))
+    good = wrapped(key)
+    elsewhere = wrapped(bytes(16))  # a sound one, of another image
+    assert it.tried(it.make(value=elsewhere)) == EHASH
+    for zero in (bytes(32), b"\x01" + bytes(31)):  # of low order: the shared secret is zero
+        known = wrapped(key, shared=bytes(32), public=zero)
+        assert it.tried(it.make(value=known)) == EUNWRAP
+    for value in (good[:79], good + b"x", good[:32], good + bytes(16), wrapped(bytes(32)), b""):
+        assert it.tried(it.make(value=value)) == ETLV
+    assert it.tried(it.make(aes=0)) == ETLV  # a wrapped key, and not said to be encrypted
+    assert it.tried(it.make(aes=0xC)) == EHEADER
+    assert it.tried(it.make(value=good)) == GOOD
+
+
+@ENCRYPTED_MODES
+def test_a_plain_image_that_claims_to_be_encrypted_is_refused(device, mode):
+    """The signature fits what lies there, and what lies there is not what was asked for."""
+    it = Encrypting(device, mode)
+    flags = it.placed.get("flags", 0) | 0x4
+    clear = make(
+        **{**it.placed, "flags": flags, "version": (2, 0, 0), "counter": 2},
+        unprotected=[tlv(0x33, wrapped(bytes(range(16))))],
+    )
+    assert it.tried(clear) == EHASH
+
+
+def test_an_encrypted_image_does_not_run_in_place(device):
+    d = device()
+    d.write(APP, 0, encrypted(d.placed()))
+    seen = d.boot()
+    assert seen.status == ENCRYPTED and seen.entry[APP] == 0
+
+
+def test_ciphertext_that_changes_after_the_check_does_not_run(device):
+    """CVE-2024-28183, of an image that is decrypted on its way to RAM."""
+    it = Encrypting(device, "ram")
+    image = it.make(counter=1, version=(1, 0, 0))
+    it.device.write(APP, 0, image)
+    assert it.device.boot().status == GOOD
+    key_at = image.index(wrapped(bytes(range(16))))
+    places = (HEADER, HEADER + 60, key_at, key_at + 40, key_at + 70)
+    for place, look in itertools.product(places, (0, 1, 2)):
+        it.device.do("lie", APP, 0, place, look, 10**6, "a5a5a5a5")
+        seen = it.device.boot()
+        # Each place is looked at twice: a third look never comes.
+        assert (seen.status != GOOD) == (look < 2), (place, look)
 
 
 # --- The attacks. ---

@@ -13,6 +13,7 @@
  * (as long as the wrapped one) and 32 bytes for the tag over what is wrapped. */
 static const char info[] = "MCUBoot_ECIES_v1";
 static const uint8_t block_0[AES_CTR_BLOCK_BYTES];
+static const uint8_t no_secret[32];
 
 static enum boot_status unwrap(struct aes_ctr *aes, const struct boot_image *image,
                                const uint8_t private_key[32])
@@ -24,7 +25,9 @@ static enum boot_status unwrap(struct aes_ctr *aes, const struct boot_image *ima
     uint8_t key[32];
     struct hmac hmac;
 
-    if (image->wrapped_bytes != 80 && image->wrapped_bytes != 96) {
+    /* X25519 ignores the public key's last bit; no other image than the maker's is taken. */
+    if ((image->wrapped_bytes != 80 && image->wrapped_bytes != 96)
+        || (image->wrapped_key[31] & 0x80) != 0) {
         return BOOT_EUNWRAP;
     }
     const uint32_t key_bytes = image->wrapped_bytes - KEY_AT;
@@ -35,7 +38,9 @@ static enum boot_status unwrap(struct aes_ctr *aes, const struct boot_image *ima
     hmac_init(&hmac, derived + key_bytes, SHA256_BYTES);
     hmac_update(&hmac, image->wrapped_key + KEY_AT, key_bytes);
     hmac_final(&hmac, tag);
-    if (crypto_verify32(tag, image->wrapped_key + TAG_AT) == 0
+    /* A public key of low order: whoever chose it knows the secret without any key. */
+    if (crypto_verify32(shared, no_secret) != 0
+        && crypto_verify32(tag, image->wrapped_key + TAG_AT) == 0
         && aes_ctr_init(aes, derived, key_bytes) == 0) {
         aes_ctr_crypt(aes, block_0, 0, image->wrapped_key + KEY_AT, key, key_bytes);
         status = aes_ctr_init(aes, key, key_bytes) == 0 ? BOOT_GOOD : BOOT_EUNWRAP;

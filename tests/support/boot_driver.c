@@ -126,8 +126,7 @@ static void obey(const char *command, const char *rest)
     } else if (strcmp(command, "key") == 0) {
         from_hex(rest, key.public_key, 32);
     } else if (strcmp(command, "decrypt") == 0) {
-        from_hex(rest, decrypt_key, 32);
-        boot_bench.decrypt_key = decrypt_key;
+        boot_bench.decrypt_key = from_hex(rest, decrypt_key, 32) == 32 ? decrypt_key : 0;
     } else if (strcmp(command, "vendor") == 0) {
         from_hex(rest, vendor_id, 16);
         boot_bench.vendor_id = vendor_id;

@@ -119,6 +119,8 @@ def unwrap_key(image: Image, decryption: Key) -> bytes:
         raise ImageError(f"{decryption.name}: the image has no key wrapped for X25519")
     size = 16 if header.flags & ENCRYPTED == Flag.ENCRYPTED_AES128 else 32
     theirs, tag, sealed = wrapped[:32], wrapped[32:64], wrapped[64:]
+    if theirs[31] & 0x80:  # X25519 ignores that bit; the bootloader does not
+        raise ImageError("ENCX25519: its public key has a bit too many")
     assert isinstance(decryption.private, X25519PrivateKey)
     try:
         shared = decryption.private.exchange(X25519PublicKey.from_public_bytes(theirs))
