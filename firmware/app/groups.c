@@ -11,7 +11,9 @@ const struct smp_group *const groups[] = {
 #if BOARD_SMP_IMAGES
     &smp_image_group,
 #endif
+#if BOARD_METERING
     &smp_meter_group,
+#endif
 };
 
 const uint32_t group_count = sizeof groups / sizeof groups[0];
