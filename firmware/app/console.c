@@ -1,4 +1,4 @@
-/* The console's bytes, parted among the protocols on it. SPDX-License-Identifier: Apache-2.0 */
+/* The console's bytes, parted among the protocols on it, and the radio's. SPDX-License-Identifier: Apache-2.0 */
 #include "console.h"
 
 #include "board_config.h"
@@ -9,7 +9,10 @@
 #include "smp.h"
 #include "smp_os.h"
 #include "smp_serial.h"
+#include "smp_stream.h"
 #include "text.h"
+
+#define SILENCE_SECONDS 1u /* after which the rest of a packet does not come any more */
 
 static struct line line;
 static int held = -1; /* a byte that came while a line was being served */
@@ -17,7 +20,10 @@ static int held = -1; /* a byte that came while a line was being served */
 static uint8_t frame[BOARD_SMP_BUFFER_BYTES];
 static uint8_t answer[BOARD_SMP_ANSWER_BYTES];
 static struct smp_serial serial = { .frame = frame, .cap = sizeof frame };
+static struct smp_stream stream = { .packet = frame, .cap = sizeof frame };
 static struct smp_server server = { .answer = answer, .answer_cap = sizeof answer };
+static const struct hal_uart *asked; /* where the request came from that is being served */
+static uint64_t console_heard, radio_heard; /* when, in ticks */
 
 void console_start(void)
 {
@@ -51,7 +57,11 @@ static int step(void)
     const uint32_t bytes = smp_step(&server);
 
     if (bytes > 0) {
-        smp_serial_write(answer, bytes, hal.uart->write);
+        if (asked == hal.radio) {
+            hal.radio->write(answer, bytes);
+        } else {
+            smp_serial_write(answer, bytes, hal.uart->write);
+        }
         smp_sent(&server);
     }
     return 1;
@@ -62,7 +72,43 @@ static void start_request(void)
     uint32_t bytes;
     const uint8_t *const packet = smp_serial_packet(&serial, &bytes);
 
+    asked = hal.uart;
     (void)smp_start(&server, packet, bytes); /* step() left nothing to be busy with */
+}
+
+static int is_silent_since(uint64_t heard, uint64_t now)
+{
+    return now - heard > (uint64_t)SILENCE_SECONDS * hal.clock->hz;
+}
+
+/* Both lines receive into `frame`. The console goes first: a radio's packet that is under way when
+ * one begins there is lost, and sent again by a host that gets no answer. */
+static void poll_radio(void)
+{
+    const int byte = hal.radio ? hal.radio->read() : -1;
+
+    if (byte < 0) {
+        return;
+    }
+    const uint64_t now = hal.clock->ticks();
+
+    if (is_silent_since(radio_heard, now)) {
+        smp_stream_forget(&stream);
+    }
+    radio_heard = now;
+    if (smp_serial_is_open(&serial)) {
+        if (is_silent_since(console_heard, now)) {
+            smp_serial_drop(&serial);
+        } else {
+            smp_stream_lose(&stream);
+        }
+    }
+    const uint32_t bytes = smp_stream_push(&stream, (uint8_t)byte);
+
+    if (bytes > 0) {
+        asked = hal.radio;
+        (void)smp_start(&server, frame, bytes);
+    }
 }
 
 void console_poll(void)
@@ -73,14 +119,19 @@ void console_poll(void)
     const int byte = held >= 0 ? held : hal.uart->read();
 
     if (byte < 0) {
+        poll_radio();
         return;
     }
     held = -1;
+    console_heard = hal.clock->ticks();
     switch (smp_serial_push(&serial, (uint8_t)byte)) {
     case SMP_SERIAL_OTHER:
         serve_line(line_push(&line, byte));
         break;
     case SMP_SERIAL_BEGIN:
+        if (smp_stream_is_open(&stream)) {
+            smp_stream_lose(&stream);
+        }
         line_clear(&line);
         break;
     case SMP_SERIAL_PACKET:

@@ -51,7 +51,7 @@ struct hal {
     const struct hal_reset *reset;
     const struct hal_id *id;
     const struct hal_flash *flash; /* where the partitions are */
-    const struct hal_uart *radio;  /* BLE's SMP service, as bytes; NULL: none */
+    const struct hal_uart *radio;  /* BLE's SMP service, as bytes: radio.h; NULL: none */
     const struct hal_otp *otp;     /* NULL: none */
 };
 

@@ -138,6 +138,16 @@ enum smp_serial_event smp_serial_push(struct smp_serial *s, uint8_t byte)
     }
 }
 
+int smp_serial_is_open(const struct smp_serial *s)
+{
+    return !s->is_broken && (s->state == INSIDE || s->len > 0);
+}
+
+void smp_serial_drop(struct smp_serial *s)
+{
+    give_up(s);
+}
+
 const uint8_t *smp_serial_packet(const struct smp_serial *s, uint32_t *bytes)
 {
     *bytes = s->len - LENGTH_BYTES - CRC_BYTES;

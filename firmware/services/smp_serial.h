@@ -39,6 +39,12 @@ enum smp_serial_event {
 
 enum smp_serial_event smp_serial_push(struct smp_serial *serial, uint8_t byte);
 
+/* Whether a packet has begun, is not complete and not given up: then `frame` is in use. */
+int smp_serial_is_open(const struct smp_serial *serial);
+
+/* Gives up the packet that has begun. */
+void smp_serial_drop(struct smp_serial *serial);
+
 /* The packet just completed; it stays until the next byte is pushed. */
 const uint8_t *smp_serial_packet(const struct smp_serial *serial, uint32_t *bytes);
 

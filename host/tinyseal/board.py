@@ -202,6 +202,7 @@ class Firmware(Strict):
 
     hal: Name  # folder under firmware/hal
     uart_base: Address  # registers of the console's UART
+    radio_base: Address | None = None  # registers of what carries BLE's SMP service; None: nothing
     stack_bytes: Size
     # the [[memory]] of kind "flash" that code lies in, where that is not the one of [flash]
     code: Name | None = None

@@ -11,10 +11,10 @@
 #include "mmio.h"
 #include "noinit.h"
 
-#define UART_DATA (BOARD_UART_BASE + 0x00u)
-#define UART_STATE (BOARD_UART_BASE + 0x04u)
-#define UART_CTRL (BOARD_UART_BASE + 0x08u)
-#define UART_BAUDDIV (BOARD_UART_BASE + 0x10u)
+#define UART_DATA 0x00u
+#define UART_STATE 0x04u
+#define UART_CTRL 0x08u
+#define UART_BAUDDIV 0x10u
 
 #define STATE_TX_FULL 1u
 #define STATE_RX_FULL 2u
@@ -22,21 +22,47 @@
 
 _Static_assert(BOARD_FLASH_PROGRAM_BYTES == 4, "words are written");
 
-static int uart_read(void)
+static void port_start(uint32_t base)
 {
-    if (!(mmio_read32(UART_STATE) & STATE_RX_FULL)) {
+    mmio_write32(base + UART_BAUDDIV, BOARD_CLOCK_HZ / BOARD_BAUD);
+    mmio_write32(base + UART_CTRL, CTRL_TX_RX);
+}
+
+static int port_read(uint32_t base)
+{
+    if (!(mmio_read32(base + UART_STATE) & STATE_RX_FULL)) {
         return -1;
     }
-    return (int)(mmio_read32(UART_DATA) & 0xffu);
+    return (int)(mmio_read32(base + UART_DATA) & 0xffu);
+}
+
+static void port_write(uint32_t base, const void *bytes, size_t len)
+{
+    for (const uint8_t *byte = bytes; len > 0; len--) {
+        while (mmio_read32(base + UART_STATE) & STATE_TX_FULL) {
+        }
+        mmio_write32(base + UART_DATA, *byte++);
+    }
+}
+
+static int uart_read(void)
+{
+    return port_read(BOARD_UART_BASE);
 }
 
 static void uart_write(const void *bytes, size_t len)
 {
-    for (const uint8_t *byte = bytes; len > 0; len--) {
-        while (mmio_read32(UART_STATE) & STATE_TX_FULL) {
-        }
-        mmio_write32(UART_DATA, *byte++);
-    }
+    port_write(BOARD_UART_BASE, bytes, len);
+}
+
+static int radio_read(void)
+{
+    return port_read(BOARD_RADIO_BASE);
+}
+
+static void radio_write(const void *bytes, size_t len)
+{
+    port_write(BOARD_RADIO_BASE, bytes, len);
 }
 
 static size_t id_read(uint8_t *id, size_t cap)
@@ -92,17 +118,19 @@ static const struct hal_flash flash = {
 };
 
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
+static const struct hal_uart radio = { .read = radio_read, .write = radio_write };
 static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = cortexm_systick_ticks };
 static const struct hal_reset reset = { .cause = noinit_cause, .now = cortexm_reset };
 static const struct hal_id id = { .read = id_read };
 const struct hal hal = {
     .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
+    .radio = &radio,
 };
 
 void hal_init(void)
 {
     noinit_take_cause();
-    mmio_write32(UART_BAUDDIV, BOARD_CLOCK_HZ / BOARD_BAUD);
-    mmio_write32(UART_CTRL, CTRL_TX_RX);
+    port_start(BOARD_UART_BASE);
+    port_start(BOARD_RADIO_BASE);
     cortexm_systick_start();
 }

@@ -19,6 +19,7 @@ from tinyseal.cli import (
     keys,
     merge,
     provision,
+    run_boards,
     sign,
     torture,
     torture_faults,
@@ -60,6 +61,7 @@ app.command("boards")(boards.boards)
 app.command("bench")(bench.command)
 app.command("convert")(convert.convert)
 app.command("console")(console.console)
+app.command("run")(run_boards.run)
 app.add_typer(keys.app, name="keys")
 app.command("sign")(sign.sign)
 app.command("inspect")(inspect.inspect)

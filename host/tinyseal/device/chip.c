@@ -93,6 +93,9 @@ static void idle(void)
     int hung_up = 0;
 
     for (int i = 0; i < CHIP_LINES; i++) {
+        if (lines[i].first != lines[i].count) {
+            return;
+        }
         waiting[i] = (struct pollfd){ .fd = lines[i].fd, .events = POLLIN };
     }
     /* A line nobody has open is always ready, for nothing: then look again later. */

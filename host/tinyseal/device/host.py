@@ -60,6 +60,8 @@ class HostBoard:
             preexec_fn=self._die_with_parent,
         )
         try:
+            self.port: str
+            self.radio: str | None
             self.port, self.radio = self._ports()
         except BaseException:
             self.close()

@@ -60,6 +60,7 @@ class QemuBoard:
             open_flash(board, flash, image, storage)
         elif flash is not None:
             raise DeviceError(f"{board.name}: keeps no flash in a file")
+        has_radio = board.firmware is not None and board.firmware.radio_base is not None
         files = {"elf": str(elf), "flash": str(flash)}
         self._process = subprocess.Popen(
             [
@@ -68,6 +69,7 @@ class QemuBoard:
                 *extra,
                 *("-S", "-display", "none", "-monitor", "none", "-qmp", "stdio"),
                 *("-chardev", "pty,id=console", "-serial", "chardev:console"),
+                *(("-chardev", "pty,id=radio", "-serial", "chardev:radio") if has_radio else ()),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -77,9 +79,9 @@ class QemuBoard:
         try:
             self._command("qmp_capabilities")
             chardevs = self._command("query-chardev")
-            self.port: str = next(
-                c["filename"].removeprefix("pty:") for c in chardevs if c["label"] == "console"
-            )
+            ports = {c["label"]: c["filename"].removeprefix("pty:") for c in chardevs}
+            self.port: str = ports["console"]
+            self.radio: str | None = ports.get("radio")
             if runner.flash_file_bytes is None and image is not None:
                 self._fill_flash(board, image, storage)
         except BaseException:

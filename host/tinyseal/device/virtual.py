@@ -24,6 +24,7 @@ class VirtualBoard(Protocol):
     """
 
     port: str  # the console's device file
+    radio: str | None  # that of the line which stands for BLE, if there is one
 
     @property
     def pid(self) -> int: ...
