@@ -18,6 +18,7 @@ from tinyseal.cli import (
     inspect,
     keys,
     merge,
+    meter,
     provision,
     run_boards,
     sign,
@@ -47,6 +48,7 @@ torture.app.command("meter")(torture_meter.meter)
 torture.app.command("kernels")(torture_kernels.kernels)
 app.add_typer(torture.app, name="torture")
 app.add_typer(hil.app, name="hil")
+app.add_typer(meter.app, name="meter")
 
 
 @app.callback(invoke_without_command=True)
