@@ -50,6 +50,7 @@ from tinyseal.package.sign import (
     SignRequest,
     class_name,
     class_uuid,
+    imgtool_options,
     parse_dependency,
     parse_version,
     sign_image,
@@ -145,6 +146,18 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
     for kind in (Tlv.SHA256, Tlv.ED25519, Tlv.KEYHASH, Tlv.SEC_CNT):
         assert a.value(kind) == b.value(kind)
     assert a.data[:HEADER_BYTES] == b.data[:HEADER_BYTES]
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda b: b.name)
+def test_stock_imgtool_signs_the_same_image_with_the_options_that_are_listed(board, tmp_path):
+    source, out = tmp_path / "app.bin", tmp_path / "app.img"
+    source.write_bytes(PAYLOAD)
+    for image, slot in itertools.product(["app", "capsule"], ["a", "b"]):
+        words = ["sign", "-k", str(DEV_SIGN), "-v", "1.2.3+4", "-s", "7"]
+        words += [*imgtool_options(request(board, image, slot)), str(source), str(out)]
+        done = ClickRunner().invoke(imgtool_cli, words)
+        assert done.exit_code == 0, done.output
+        assert out.read_bytes() == signed(board=board, image=image, slot=slot)
 
 
 def test_stock_imgtool_signs_the_same_image(tmp_path):

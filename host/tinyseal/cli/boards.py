@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from tinyseal.board import COUNTERS, Board, board_names, load_board
+from tinyseal.board import COUNTERS, HEADER_BYTES, Board, board_names, load_board
 from tinyseal.cli.drawing import Range, ranges_text, ranges_with_gaps, size_text
 from tinyseal.cli.output import JsonOption, console, print_json
 from tinyseal.errors import BoardError, UsageError
@@ -29,9 +29,38 @@ def boards(name: str | None = NameArgument, as_json: bool = JsonOption) -> None:
     board = named_board(name)
     if as_json:
         counts = {n: board.counts(n) for n in COUNTERS if board.partitions("counter")}
-        print_json({**_summary(board), **board.model_dump(mode="json"), "counts": counts})
+        facts = {**_summary(board), **board.model_dump(mode="json"), "counts": counts}
+        print_json({**facts, "images": _images(board)})
     else:
         _show(board)
+
+
+def _images(board: Board) -> list[dict[str, Any]]:
+    """Every slot of a board that boots images: what to link for, and how imgtool signs for it."""
+    from tinyseal.package.mcuboot import Version
+    from tinyseal.package.sign import (
+        IMAGE_NAMES,
+        SLOT_NAMES,
+        SignRequest,
+        imgtool_options,
+        slot_of,
+    )
+
+    images = []
+    for image in IMAGE_NAMES if board.boot is not None else ():
+        for number, slot in enumerate(SLOT_NAMES):
+            request = SignRequest(board, image, slot, Version(), 0)
+            images.append(
+                {
+                    "image": image,
+                    "slot": slot,
+                    "slot_address": slot_of(board, image, slot).address,
+                    "payload_address": board.image_address(image, number) + HEADER_BYTES,
+                    "payload_bytes": board.payload_bytes(image),
+                    "imgtool": imgtool_options(request),
+                }
+            )
+    return images
 
 
 def named_board(name: str) -> Board:

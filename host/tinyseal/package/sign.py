@@ -13,7 +13,7 @@ import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import click
 from imgtool import image as imgtool_image
@@ -27,6 +27,8 @@ from tinyseal.package.mcuboot import Version
 
 ImageName = Literal["app", "capsule"]
 SlotName = Literal["a", "b"]
+IMAGE_NAMES: Final[tuple[ImageName, ...]] = get_args(ImageName)
+SLOT_NAMES: Final[tuple[SlotName, ...]] = get_args(SlotName)
 IMAGE_NUMBERS: Final[dict[str, int]] = {"app": 0, "capsule": 1}  # of dependencies
 SLOT_NUMBERS: Final[dict[str, int]] = {"a": 0, "b": 1}
 
@@ -200,6 +202,24 @@ def sign_image(payload: bytes, request: SignRequest, key: Key, encrypt: Key | No
                 f"{slot.partition.name}: {e.format_message()}"
             ) from e
         return target.read_bytes()
+
+
+def imgtool_options(request: SignRequest) -> list[str]:
+    """What stock imgtool's `sign` is given for this board, image and slot, besides keys, version,
+    and what else is up to the signer. UsageError as slot_of."""
+    slot = slot_of(request.board, request.image, request.slot)
+    options = {
+        "--align": str(slot.flash.program_bytes),
+        "--header-size": f"{HEADER_BYTES:#x}",
+        "--slot-size": f"{slot.partition.bytes:#x}",
+        "--max-sectors": "0",
+        "--vid": VENDOR,
+        "--cid": class_name(request.board.name, request.image),
+    }
+    place = {"xip": "--rom-fixed", "ram": "--load-addr"}.get(_mode_of(request))
+    if place is not None:
+        options[place] = f"{run_address(request):#x}"
+    return ["--pad-header", *(word for option in options.items() for word in option)]
 
 
 def require_encryption(board: Board) -> None:
