@@ -48,7 +48,7 @@ static int read_decrypted(const struct boot_image_source *source, uint32_t offse
     const int err = nv_area_read(d->area, offset, bytes, len);
 
     if (!err) {
-        d->config->decrypt->crypt(&d->aes, d->image, offset, bytes, len);
+        boot_decrypt(d->config)->crypt(&d->aes, d->image, offset, bytes, len);
     }
     return err;
 }
@@ -57,17 +57,18 @@ static enum boot_status check_decrypted(struct boot *b, uint32_t i, uint32_t s,
                                         const struct boot_image_source *source,
                                         const struct boot_image_rules *rules)
 {
+    const struct boot_decrypt *decrypt = boot_decrypt(b->config);
     struct boot_image *image = &b->image[i][s];
     struct decrypting d = { b->config, &slot_of(b, i, s)->area, image, { { 0 }, 0 } };
     const struct boot_image_source plain = { read_decrypted, &d, source->bytes };
 
-    if (!b->config->decrypt) {
+    if (!decrypt) {
         return BOOT_ENCRYPTED;
     }
     if (!b->config->decrypt_key) {
         return BOOT_ENOKEY;
     }
-    enum boot_status status = b->config->decrypt->unwrap(&d.aes, image, b->config->decrypt_key);
+    enum boot_status status = decrypt->unwrap(&d.aes, image, b->config->decrypt_key);
 
     if (status == BOOT_GOOD) {
         status = boot_image_check(image, source, &plain, rules, &b->first_look[i][s]);
@@ -90,9 +91,9 @@ static enum boot_status check_slot(struct boot *b, uint32_t i, uint32_t s)
         return status;
     }
     const uint32_t is_encrypted = image->wrapped_bytes != 0;
-    const uint32_t is_installed = c->mode == BOOT_XIP || (c->mode == BOOT_SWAP && s == 0);
+    const uint32_t is_installed = boot_mode(c) == BOOT_XIP || (boot_mode(c) == BOOT_SWAP && s == 0);
     /* What was swapped out lies in slot 1 decrypted. A request is for a new image. */
-    const uint32_t may_lie_plain = c->mode == BOOT_SWAP && s == 1 && !is_pending(b, i);
+    const uint32_t may_lie_plain = boot_mode(c) == BOOT_SWAP && s == 1 && !is_pending(b, i);
 
     b->as_is[i][s] = 0;
     b->first_look[i][s] = 0;
@@ -108,10 +109,10 @@ static enum boot_status check_slot(struct boot *b, uint32_t i, uint32_t s)
         status = check_decrypted(b, i, s, &source, &rules);
     }
     if (status != BOOT_GOOD) {
-        return is_encrypted && c->mode == BOOT_XIP && status == BOOT_EHASH ? BOOT_ENCRYPTED
+        return is_encrypted && boot_mode(c) == BOOT_XIP && status == BOOT_EHASH ? BOOT_ENCRYPTED
                                                                            : status;
     }
-    if (c->mode == BOOT_RAM && image->total_bytes > c->unit[i].ram_bytes) {
+    if (boot_mode(c) == BOOT_RAM && image->total_bytes > c->unit[i].ram_bytes) {
         return BOOT_ESIZE;
     }
     if (b->counter_status[i] == BOOT_ENOCOUNTER) {
@@ -141,7 +142,7 @@ static enum boot_status check_candidate(struct boot *b, uint32_t i, uint32_t s)
             return BOOT_EVERSION;
         }
     }
-    if (b->config->mode == BOOT_SWAP) {
+    if (boot_mode(b->config) == BOOT_SWAP) {
         commits += 2 * b->config->swap->steps(b->config, (1u << BOOT_IMAGES) - 1);
     }
     if (!boot_state_has_room(&b->state_counter, commits)
@@ -292,7 +293,7 @@ static void revert(struct boot *b)
         if (b->state.image[i].phase != BOOT_TRIAL || (b->fresh >> i & 1)) {
             continue;
         }
-        if (b->config->mode != BOOT_SWAP) {
+        if (boot_mode(b->config) != BOOT_SWAP) {
             b->state.image[i].phase = BOOT_STEADY;
             b->request[i] = BOOT_REVERTED;
         } else if (is_valid(b, i, 1)) {
@@ -300,7 +301,7 @@ static void revert(struct boot *b)
             b->request[i] = BOOT_REVERTED;
         }
     }
-    if (b->config->mode == BOOT_SWAP) {
+    if (boot_mode(b->config) == BOOT_SWAP) {
         start_swap(b, mask, BOOT_STATE_BACK);
     } else {
         set_state(b);
@@ -377,15 +378,15 @@ static int copy_to_ram(const struct boot *b, uint32_t i)
 {
     const struct boot_image *image = &b->image[i][b->chosen[i]];
     const struct nv_area *area = &slot_of(b, i, b->chosen[i])->area;
+    const struct boot_decrypt *decrypt = boot_decrypt(b->config);
     struct aes_ctr aes = { .rounds = 0 };
     int err = nv_area_read(area, 0, b->config->unit[i].ram, image->total_bytes);
 
     if (!err && image->wrapped_bytes != 0) {
-        err = !b->config->decrypt || !b->config->decrypt_key
-              || b->config->decrypt->unwrap(&aes, image, b->config->decrypt_key) != BOOT_GOOD;
+        err = !decrypt || !b->config->decrypt_key
+              || decrypt->unwrap(&aes, image, b->config->decrypt_key) != BOOT_GOOD;
         if (!err) {
-            b->config->decrypt->crypt(&aes, image, 0, b->config->unit[i].ram,
-                                      image->total_bytes);
+            decrypt->crypt(&aes, image, 0, b->config->unit[i].ram, image->total_bytes);
         }
         aes_ctr_wipe(&aes);
     }
@@ -406,7 +407,7 @@ static int look_again(struct boot *b)
         const struct boot_image_rules rules = boot_slot_rules(b->config, i, s);
         const struct boot_slot *slot = slot_of(b, i, s);
 
-        if (b->config->mode == BOOT_RAM) {
+        if (boot_mode(b->config) == BOOT_RAM) {
             if (copy_to_ram(b, i)) {
                 b->status[i][s] = BOOT_EREAD;
                 return 0;
@@ -514,7 +515,8 @@ static enum boot_status check_config(const struct boot_config *c)
         }
     }
     if ((c->mode == BOOT_SWAP && (!c->swap || !c->swap->steps(c, (1u << c->image_count) - 1)))
-        || (c->mode != BOOT_XIP && c->mode != BOOT_SWAP && c->mode != BOOT_RAM)) {
+        || (c->mode != BOOT_XIP && c->mode != BOOT_SWAP && c->mode != BOOT_RAM)
+        || c->mode != boot_mode(c) || c->decrypt != boot_decrypt(c)) {
         return BOOT_ECONFIG;
     }
     return BOOT_GOOD;
@@ -551,7 +553,7 @@ enum boot_status boot_run(struct boot *b, const struct boot_config *config)
         return status;
     }
     open(b);
-    if (b->state.swapping && config->mode == BOOT_SWAP) {
+    if (b->state.swapping && boot_mode(config) == BOOT_SWAP) {
         finish_swap(b);
     }
     revert(b);
@@ -564,7 +566,7 @@ enum boot_status boot_run(struct boot *b, const struct boot_config *config)
         if (b->chosen[BOOT_APP] == BOOT_NO_SLOT) {
             break;
         }
-        if (config->mode == BOOT_SWAP
+        if (boot_mode(config) == BOOT_SWAP
             && (b->chosen[BOOT_APP] == 1 || b->chosen[BOOT_CAPSULE] == 1)) {
             swap_in(b);
             continue;
@@ -600,7 +602,7 @@ uint32_t boot_entry(const struct boot *b, uint32_t i)
     if (b->status[i][s] != BOOT_GOOD || flow != wanted) {
         return 0;
     }
-    const uint32_t address = b->config->mode == BOOT_RAM ? b->config->unit[i].ram_address
+    const uint32_t address = boot_mode(b->config) == BOOT_RAM ? b->config->unit[i].ram_address
                                                          : slot_of(b, i, s)->address;
 
     /* Read anew: skipping the comparison does not help, a wrong flow is a wrong address. */

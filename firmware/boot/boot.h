@@ -64,6 +64,29 @@ struct boot_config {
     uint32_t allow_downgrade; /* 1: an older version with the same security counter may boot */
 };
 
+/* A build for one board may know its mode, and whether its images may be encrypted
+ * (-DBOOT_BUILD_MODE=BOOT_XIP -DBOOT_BUILD_DECRYPTS=0): what the others need falls away. Without,
+ * the configuration decides. */
+static inline enum boot_mode boot_mode(const struct boot_config *config)
+{
+#ifdef BOOT_BUILD_MODE
+    (void)config;
+    return BOOT_BUILD_MODE;
+#else
+    return config->mode;
+#endif
+}
+
+static inline const struct boot_decrypt *boot_decrypt(const struct boot_config *config)
+{
+#if defined(BOOT_BUILD_DECRYPTS) && !BOOT_BUILD_DECRYPTS
+    (void)config;
+    return 0;
+#else
+    return config->decrypt;
+#endif
+}
+
 /* What the bootloader found; the console may tell. */
 struct boot {
     const struct boot_config *config;

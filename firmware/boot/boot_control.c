@@ -56,7 +56,7 @@ static uint32_t is_on_trial(const struct boot_control *control, const struct boo
             return 1;
         }
         /* Where either slot runs, what runs may be the one that is not confirmed. */
-        if (control->config->mode != BOOT_SWAP && control->running[i] != BOOT_NO_SLOT
+        if (boot_mode(control->config) != BOOT_SWAP && control->running[i] != BOOT_NO_SLOT
             && control->running[i] != state->image[i].active) {
             return 1;
         }
@@ -80,8 +80,8 @@ uint32_t boot_confirmed_slot(const struct boot_control *control, uint32_t image)
     if (image >= BOOT_IMAGES) {
         return BOOT_NO_SLOT;
     }
-    return control->config->mode == BOOT_SWAP ? state.image[image].phase == BOOT_TRIAL
-                                              : state.image[image].active;
+    return boot_mode(control->config) == BOOT_SWAP ? state.image[image].phase == BOOT_TRIAL
+                                                   : state.image[image].active;
 }
 
 enum boot_status boot_update_slot(const struct boot_control *control, uint32_t image,
@@ -96,7 +96,7 @@ enum boot_status boot_update_slot(const struct boot_control *control, uint32_t i
     if (is_on_trial(control, &state)) {
         return BOOT_EUNCONFIRMED;
     }
-    *slot = control->config->mode == BOOT_SWAP ? 1 : state.image[image].active ^ 1u;
+    *slot = boot_mode(control->config) == BOOT_SWAP ? 1 : state.image[image].active ^ 1u;
     return BOOT_GOOD;
 }
 
@@ -132,7 +132,7 @@ enum boot_status boot_confirm(struct boot_control *control)
         if (control->running[i] == BOOT_NO_SLOT) {
             continue;
         }
-        const uint8_t running = control->config->mode == BOOT_SWAP ? 0 : control->running[i];
+        const uint8_t running = boot_mode(control->config) == BOOT_SWAP ? 0 : control->running[i];
 
         if (state.image[i].phase == BOOT_TRIAL || state.image[i].active != running) {
             state.image[i].phase = BOOT_STEADY;

@@ -16,11 +16,11 @@ struct boot_image_rules boot_slot_rules(const struct boot_config *c, uint32_t i,
         .key_count = c->key_count,
         .vendor_id = c->vendor_id,
         .class_id = c->unit[i].class_id,
-        .address = c->unit[i].slot[c->mode == BOOT_XIP ? s : 0].address,
-        .flag = c->mode == BOOT_XIP ? BOOT_IMAGE_ROM_FIXED : 0,
+        .address = c->unit[i].slot[boot_mode(c) == BOOT_XIP ? s : 0].address,
+        .flag = boot_mode(c) == BOOT_XIP ? BOOT_IMAGE_ROM_FIXED : 0,
     };
 
-    if (c->mode == BOOT_RAM) {
+    if (boot_mode(c) == BOOT_RAM) {
         rules.address = c->unit[i].ram_address;
         rules.flag = BOOT_IMAGE_RAM_LOAD;
     }
@@ -41,7 +41,7 @@ enum boot_status boot_slot_preview(const struct boot_config *c, uint32_t i, uint
     if (status != BOOT_GOOD) {
         return status;
     }
-    if (c->mode == BOOT_RAM && image->total_bytes > c->unit[i].ram_bytes) {
+    if (boot_mode(c) == BOOT_RAM && image->total_bytes > c->unit[i].ram_bytes) {
         return BOOT_ESIZE;
     }
     return image->counter >= counter ? BOOT_GOOD : BOOT_ECOUNTER;
@@ -64,11 +64,11 @@ enum boot_status boot_slot_check(const struct boot_config *c, uint32_t i, uint32
     if (is_encrypted && c->takes_encrypted != 1) {
         return BOOT_ENCRYPTED;
     }
-    if (!is_encrypted || c->mode == BOOT_SWAP) {
+    if (!is_encrypted || boot_mode(c) == BOOT_SWAP) {
         /* What was swapped out lies there decrypted. */
         status = boot_image_check(image, &source, &source, &rules, &flow);
     }
-    if (is_encrypted && (status == BOOT_EHASH || c->mode == BOOT_RAM)) {
+    if (is_encrypted && (status == BOOT_EHASH || boot_mode(c) == BOOT_RAM)) {
         status = boot_image_check(image, &source, 0, &rules, &flow);
     }
     return status;

@@ -1,37 +1,14 @@
-/* SHA-512 (FIPS 180-4). SPDX-License-Identifier: Apache-2.0 */
+/* SHA-512 (FIPS 180-4), in little code: what it hashes here is short.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "sha512.h"
 
 #include <string.h>
 
-/* Section 4.2: the first bits of the fractional parts of cube roots of the first primes. */
-static const uint64_t round_constants[80] = {
-    0x428a2f98d728ae22u, 0x7137449123ef65cdu, 0xb5c0fbcfec4d3b2fu, 0xe9b5dba58189dbbcu,
-    0x3956c25bf348b538u, 0x59f111f1b605d019u, 0x923f82a4af194f9bu, 0xab1c5ed5da6d8118u,
-    0xd807aa98a3030242u, 0x12835b0145706fbeu, 0x243185be4ee4b28cu, 0x550c7dc3d5ffb4e2u,
-    0x72be5d74f27b896fu, 0x80deb1fe3b1696b1u, 0x9bdc06a725c71235u, 0xc19bf174cf692694u,
-    0xe49b69c19ef14ad2u, 0xefbe4786384f25e3u, 0x0fc19dc68b8cd5b5u, 0x240ca1cc77ac9c65u,
-    0x2de92c6f592b0275u, 0x4a7484aa6ea6e483u, 0x5cb0a9dcbd41fbd4u, 0x76f988da831153b5u,
-    0x983e5152ee66dfabu, 0xa831c66d2db43210u, 0xb00327c898fb213fu, 0xbf597fc7beef0ee4u,
-    0xc6e00bf33da88fc2u, 0xd5a79147930aa725u, 0x06ca6351e003826fu, 0x142929670a0e6e70u,
-    0x27b70a8546d22ffcu, 0x2e1b21385c26c926u, 0x4d2c6dfc5ac42aedu, 0x53380d139d95b3dfu,
-    0x650a73548baf63deu, 0x766a0abb3c77b2a8u, 0x81c2c92e47edaee6u, 0x92722c851482353bu,
-    0xa2bfe8a14cf10364u, 0xa81a664bbc423001u, 0xc24b8b70d0f89791u, 0xc76c51a30654be30u,
-    0xd192e819d6ef5218u, 0xd69906245565a910u, 0xf40e35855771202au, 0x106aa07032bbd1b8u,
-    0x19a4c116b8d2d0c8u, 0x1e376c085141ab53u, 0x2748774cdf8eeb99u, 0x34b0bcb5e19b48a8u,
-    0x391c0cb3c5c95a63u, 0x4ed8aa4ae3418acbu, 0x5b9cca4f7763e373u, 0x682e6ff3d6b2b8a3u,
-    0x748f82ee5defb2fcu, 0x78a5636f43172f60u, 0x84c87814a1f0ab72u, 0x8cc702081a6439ecu,
-    0x90befffa23631e28u, 0xa4506cebde82bde9u, 0xbef9a3f7b2c67915u, 0xc67178f2e372532bu,
-    0xca273eceea26619cu, 0xd186b8c721c0c207u, 0xeada7dd6cde0eb1eu, 0xf57d4f7fee6ed178u,
-    0x06f067aa72176fbau, 0x0a637dc5a2c898a6u, 0x113f9804bef90daeu, 0x1b710b35131c471bu,
-    0x28db77f523047d84u, 0x32caab7b40c72493u, 0x3c9ebe0a15c9bebcu, 0x431d67c49c100d4cu,
-    0x4cc5d4becb3e42b6u, 0x597f299cfc657e2au, 0x5fcb6fab3ad6faecu, 0x6c44198c4a475817u
-};
+#include "sha2.h"
 
-/* Section 5.3: likewise, of square roots. */
-static const uint64_t initial_state[8] = {
-    0x6a09e667f3bcc908u, 0xbb67ae8584caa73bu, 0x3c6ef372fe94f82bu, 0xa54ff53a5f1d36f1u,
-    0x510e527fade682d1u, 0x9b05688c2b3e6c1fu, 0x1f83d9abfb41bd6bu, 0x5be0cd19137e2179u
-};
+#define ROUNDS 80
+#define STRETCH 16
+#define LENGTH_AT (SHA512_BLOCK_BYTES - 16)
 
 static uint64_t rotate(uint64_t x, unsigned bits)
 {
@@ -55,39 +32,43 @@ static void store_be(uint8_t *p, uint64_t word)
     }
 }
 
-/* Section 6.4.2. The schedule is a ring of 16 words; the working variables stand still while the
- * indices turn, which saves eight moves a round. */
+/* Section 6.4.2, as sha256.c has it. */
 static void compress(uint64_t state[8], const uint8_t block[SHA512_BLOCK_BYTES])
 {
-    uint64_t w[16];
-    uint64_t v[8];
+    uint64_t schedule[2 * STRETCH];
+    uint64_t variables[STRETCH + 8];
+    uint64_t *const first = variables + STRETCH;
+    const uint64_t *k = sha2_round_constants;
 
     for (unsigned i = 0; i < 16; i++) {
-        w[i] = load_be(block + 8 * i);
+        schedule[i] = load_be(block + 8 * i);
     }
-    memcpy(v, state, sizeof v);
-    for (unsigned i = 0; i < 80; i++) {
-        const uint64_t a = v[(0u - i) & 7], b = v[(1u - i) & 7], c = v[(2u - i) & 7];
-        const uint64_t e = v[(4u - i) & 7], f = v[(5u - i) & 7], g = v[(6u - i) & 7];
-        const uint64_t sigma1 = rotate(e, 14) ^ rotate(e, 18) ^ rotate(e, 41);
-        const uint64_t sigma0 = rotate(a, 28) ^ rotate(a, 34) ^ rotate(a, 39);
-        const uint64_t t = v[(7u - i) & 7] + sigma1 + ((e & f) ^ (~e & g)) + round_constants[i]
-                           + w[i & 15];
-        const uint64_t next = w[(i + 1) & 15], last = w[(i + 14) & 15];
+    memcpy(first, state, 8 * sizeof *first);
+    while (k < sha2_round_constants + ROUNDS) {
+        uint64_t *v = first;
 
-        v[(3u - i) & 7] += t;
-        v[(7u - i) & 7] = t + sigma0 + ((a & b) ^ (a & c) ^ (b & c));
-        w[i & 15] += (rotate(next, 1) ^ rotate(next, 8) ^ (next >> 7)) + w[(i + 9) & 15]
-                     + (rotate(last, 19) ^ rotate(last, 61) ^ (last >> 6));
+        for (uint64_t *w = schedule; w < schedule + STRETCH; w++) {
+            const uint64_t t = v[7] + (rotate(v[4], 14) ^ rotate(v[4], 18) ^ rotate(v[4], 41))
+                               + (v[6] ^ (v[4] & (v[5] ^ v[6]))) + *k++ + w[0];
+
+            w[16] = w[0] + (rotate(w[1], 1) ^ rotate(w[1], 8) ^ (w[1] >> 7)) + w[9]
+                    + (rotate(w[14], 19) ^ rotate(w[14], 61) ^ (w[14] >> 6));
+            v[3] += t;
+            v--;
+            v[0] = t + (rotate(v[1], 28) ^ rotate(v[1], 34) ^ rotate(v[1], 39))
+                   + ((v[1] & v[2]) | (v[3] & (v[1] | v[2])));
+        }
+        memcpy(first, variables, 8 * sizeof *first);
+        memcpy(schedule, schedule + STRETCH, STRETCH * sizeof *schedule);
     }
     for (unsigned i = 0; i < 8; i++) {
-        state[i] += v[i];
+        state[i] += first[i];
     }
 }
 
 void sha512_init(struct sha512 *hash)
 {
-    memcpy(hash->state, initial_state, sizeof hash->state);
+    memcpy(hash->state, sha2_initial_state, sizeof hash->state);
     hash->len = 0;
 }
 
@@ -112,17 +93,18 @@ void sha512_update(struct sha512 *hash, const void *bytes, size_t len)
 
 void sha512_final(struct sha512 *hash, uint8_t digest[SHA512_BYTES])
 {
-    static const uint8_t padding[SHA512_BLOCK_BYTES] = { 0x80 };
-    const uint64_t bits = hash->len * 8;
-    const size_t filled = (size_t)(hash->len % SHA512_BLOCK_BYTES);
-    const size_t end = SHA512_BLOCK_BYTES - 16;
-    uint8_t length[16] = { 0 };
+    uint8_t *const block = hash->block;
+    size_t filled = (size_t)(hash->len % SHA512_BLOCK_BYTES);
 
-    for (unsigned i = 0; i < 8; i++) {
-        length[15 - i] = (uint8_t)(bits >> (8 * i));
+    block[filled++] = 0x80;
+    if (filled > LENGTH_AT) {
+        memset(block + filled, 0, SHA512_BLOCK_BYTES - filled);
+        compress(hash->state, block);
+        filled = 0;
     }
-    sha512_update(hash, padding, filled < end ? end - filled : end + SHA512_BLOCK_BYTES - filled);
-    sha512_update(hash, length, sizeof length);
+    memset(block + filled, 0, SHA512_BLOCK_BYTES - 8 - filled);
+    store_be(block + SHA512_BLOCK_BYTES - 8, hash->len << 3);
+    compress(hash->state, block);
     for (unsigned i = 0; i < 8; i++) {
         store_be(digest + 8 * i, hash->state[i]);
     }

@@ -27,7 +27,8 @@
 
 _Noreturn void cortexm_start(void);
 void cortexm_fault_entry(void);
-_Noreturn void cortexm_fault(const uint32_t *frame, uint32_t exc_return);
+__attribute__((used)) _Noreturn void cortexm_fault(const uint32_t *frame,
+                                                    uint32_t exc_return); /* by assembly */
 void cortexm_systick_handler(void);
 
 static volatile uint32_t systick_rounds;

@@ -180,8 +180,13 @@ def source_groups(request: Request) -> list[SourceGroup]:
     folders = (hal, hal / core_folder(board.core), hal / firmware_of(board).hal)
     curve = monocypher(ROOT / THIRD_PARTY)
     of_boot = (hal, nv, crypto, boot, setup)
+    of_curve = tuple(f"-isystem{_in_project(d)}" for d in (curve.include_dir, curve.frame_dir))
+    boot_flags = (*of_curve, *mode_flags(board), *WARNINGS)
     # What GCC calls and the chip keeps in a ROM of its own; the capsule has no way to it.
     rom = _sources(hal / core_folder(board.core), pattern="rom.c")
+    bootloader = _sources(firmware / "bootloader")
+    if board.core is Core.HOST:  # its rom.c has what memory.c has
+        bootloader = tuple(f for f in bootloader if f.name != "memory.c")
     return [
         SourceGroup(tuple(f for f in _sources(*folders) if f not in rom), "-Os", folders, both),
         SourceGroup(rom, "-Os", folders, (*both, "capsule")),
@@ -190,16 +195,12 @@ def source_groups(request: Request) -> list[SourceGroup]:
             "-Os",
             of_boot,
             both,
-            (f"-isystem{_in_project(curve.include_dir)}", *WARNINGS),
+            boot_flags,
         ),
-        SourceGroup((_in_project(curve.source),), "-Os", (), both, MONOCYPHER_FLAGS),
-        SourceGroup(_sources(firmware / "bootloader"), "-Os", of_boot, ("bootloader",)),
+        SourceGroup((_in_project(curve.source),), "-Os", (), ("app",), MONOCYPHER_FLAGS),
+        SourceGroup(bootloader, "-Os", of_boot, ("bootloader",), boot_flags),
         SourceGroup(
-            _sources(services, app),
-            "-Os",
-            (*of_boot, runtime, services, app),
-            ("app",),
-            (f"-isystem{_in_project(curve.include_dir)}", *WARNINGS),
+            _sources(services, app), "-Os", (*of_boot, runtime, services, app), ("app",), boot_flags
         ),
         SourceGroup(_sources(runtime / "kernels"), "-O2", (runtime,), ("capsule",)),
         *_model_groups(request),
@@ -230,6 +231,14 @@ def _cmsis_nn_sources(library: CmsisNn) -> tuple[Path, ...]:
 def _in_project(path: Path) -> Path:
     """`path` as the build names it: from the project's folder if it is in there."""
     return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.resolve()
+
+
+def mode_flags(board: Board) -> tuple[str, ...]:
+    """What firmware/boot/boot.h takes from the compiler's command line."""
+    if board.boot is None:
+        return ()
+    mode = f"BOOT_{board.boot.mode.upper()}"
+    return (f"-DBOOT_BUILD_MODE={mode}", f"-DBOOT_BUILD_DECRYPTS={int(board.boot.encrypted)}")
 
 
 def core_folder(core: Core) -> str:

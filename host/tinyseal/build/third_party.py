@@ -116,18 +116,44 @@ def cmsis_nn(cache: Path, checkout: Path | None = None) -> CmsisNn:
     return CmsisNn(version, (nn / "Include", core), tuple(sources))
 
 
+# What firmware/bootloader/monocypher_small.c has in fewer bytes.
+_SHORTER_FUNCTIONS: Final = (
+    "fe_ccopy", "fe_frombytes_mask", "fe_tobytes", "fe_mul_small", "fe_mul", "fe_sq", "invsqrt",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Monocypher:
     """Monocypher on disk; compile with flags of its own, include as system headers."""
 
     include_dir: Path
     source: Path
+    frame_dir: Path  # of monocypher_frame.c: the source without what the bootloader has shorter
 
 
 def monocypher(cache: Path) -> Monocypher:
     """Monocypher in `cache`, fetched if it is not there yet; BuildError as cmsis_nn."""
     folder = _fetch(_MONOCYPHER, cache)
-    return Monocypher(folder, folder / "monocypher.c")
+    source = folder / "monocypher.c"
+    frame = cache / f"{folder.name}-frame" / "monocypher_frame.c"
+    text = _without_bodies(source, _SHORTER_FUNCTIONS)
+    if not frame.exists() or _read(frame) != text:
+        frame.parent.mkdir(exist_ok=True)
+        scratch = frame.with_name(f"{frame.name}.{os.getpid()}")
+        scratch.write_text(text)
+        scratch.rename(frame)
+    return Monocypher(folder, source, frame.parent)
+
+
+def _without_bodies(source: Path, functions: Iterable[str]) -> str:
+    """The text of `source` with a prototype in place of each of its static `functions`."""
+    text = _read(source)
+    for name in functions:
+        head = rf"^(static (?:void|int) {name}\([^)]*\))"
+        text, count = re.subn(rf"{head}\n\{{\n.*?^\}}\n", r"\1;\n", text, flags=re.M | re.S)
+        if count != 1:
+            raise BuildError(f"{source}: has {count} functions {name}, expected one")
+    return text
 
 
 def _fetch(package: _Package, cache: Path) -> Path:
