@@ -28,9 +28,10 @@ static void put(const char *text)
 static void put_status(enum boot_status status)
 {
     const uint32_t number = (uint32_t)status;
-    const char line[] = { (char)('0' + number / 10 % 10), (char)('0' + number % 10), '\r', '\n' };
+    const char digits[] = { (char)('0' + number / 10 % 10), (char)('0' + number % 10), '\0' };
 
-    hal.uart->write(line, sizeof line);
+    put(status == BOOT_GOOD ? "good" : digits);
+    put("\r\n");
 }
 
 /* One line for every slot that holds something and was refused, or for all of them. */

@@ -9,11 +9,12 @@ from typing import Final
 
 import serial
 import typer
-from serial.tools.miniterm import Miniterm
+from serial.tools.miniterm import TRANSFORMATIONS, Miniterm, Transform
 
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, Request
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.output import errors
+from tinyseal.device.boot_status import explained
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.virtual import VirtualBoard, power_up, start
 
@@ -73,9 +74,23 @@ def serve(request: Request) -> int:
     return 0
 
 
+class Explaining(Transform):  # type: ignore[misc]  # pyserial has no types
+    """The bootloader's lines in words. They are held back until they are whole; nothing else is."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def rx(self, text: str) -> str:
+        *whole, last = (self._held + text).split("\n")
+        is_ours = "boot ".startswith(last[:5])
+        self._held = last if is_ours else ""
+        return "".join(f"{explained(line)}\n" for line in whole) + ("" if is_ours else last)
+
+
 def _interact(line: serial.Serial) -> None:
     errors.print("Ctrl-] ends it; lines end with Enter, MLPerf commands with %", style="dim")
-    terminal = Miniterm(line, echo=True, eol="lf", filters=())
+    TRANSFORMATIONS["explaining"] = Explaining
+    terminal = Miniterm(line, echo=True, eol="lf", filters=("explaining",))
     terminal.set_rx_encoding("ascii", "replace")
     terminal.set_tx_encoding("ascii", "ignore")
     terminal.start()

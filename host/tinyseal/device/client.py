@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import serial
 
+from tinyseal.device.boot_status import explained
 from tinyseal.errors import DeviceError
 
 CHUNK_BYTES: Final = 180  # of one `load` or `read`
@@ -297,7 +298,7 @@ class Client:
                 self._buffer = rest
                 text = line.decode("ascii", "replace").strip("\r\0")
                 if text:
-                    return text
+                    return explained(text)
                 continue
             left = deadline - self._clock()
             if left <= 0:
