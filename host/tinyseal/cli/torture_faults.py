@@ -20,7 +20,10 @@ from tinyseal.device.attack import attack
 def faults(
     board: Annotated[str, typer.Option(help="A Cortex-M board, or path of a profile.")] = "qemu-m4",
     count: Annotated[
-        int, typer.Option(min=0, help="Faults to inject, about; 0: every one there is.")
+        int,
+        typer.Option(
+            min=0, help="Faults to inject, about; 0: every one, a loop's in some of its passes."
+        ),
     ] = 2_000,
     seed: Annotated[
         int, typer.Option(help="Number of the campaign; same number, same faults.")
@@ -32,7 +35,8 @@ def faults(
     as_json: bool = JsonOption,
 ) -> None:
     """Glitches the bootloader on its way to a verdict: skipped instructions, cleared registers,
-    flipped bits of instructions, pairs of skips. No bad image may ever run.
+    flipped bits of instructions, pairs of skips. No bad image may ever run. `path` counts the
+    instructions of the program that refuse that image, `hit` those of them that were glitched.
 
     Example: tinyseal torture faults --board qemu-m4 --count 0
     """
@@ -62,10 +66,11 @@ def faults(
             }
         )
     else:
-        table = Table("bad image", "path", "faults", "ran", "outcomes", "seconds")
+        table = Table("bad image", "path", "hit", "faults", "ran", "outcomes", "seconds")
         for r in results:
             outcomes = ", ".join(f"{n} {name}" for name, n in r.outcomes.items())
-            table.add_row(r.image, *map(str, (r.path, r.count, r.failures, outcomes, r.seconds)))
+            numbers = (r.path, r.faulted, r.count, r.failures, outcomes, r.seconds)
+            table.add_row(r.image, *map(str, numbers))
         console.print(table)
         console.print(f"{sum(r.count for r in results)} faults in {seconds:.1f} s")
         for r in results:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from elftools.elf.elffile import ELFFile
 
-from tinyseal.board import HEADER_BYTES, Board
+from tinyseal.board import HEADER_BYTES, Board, Memory
 from tinyseal.device.faults import (
     Fault,
+    HiddenFlash,
     Kind,
     Outcome,
     Tally,
@@ -23,10 +26,10 @@ from tinyseal.device.faults import (
     functions,
     inject,
     random_doubles,
+    symbol,
     trace,
-    without_hot,
 )
-from tinyseal.errors import BoardError, UsageError
+from tinyseal.errors import BoardError, DeviceError, UsageError
 from tinyseal.package.keys import DEV_SIGN, Key, load_key
 from tinyseal.package.mcuboot import Version
 from tinyseal.package.provision import counter_image
@@ -35,18 +38,13 @@ from tinyseal.package.sign import SignRequest, sign_image, slot_of
 PAYLOAD_BYTES: Final = 1024  # what is hashed at each run; the path is the same for more
 COUNTER: Final = 5  # of the board: images with less are old
 PASSES: Final = 2  # of a loop: its first and its last ones
-HOT: Final = 1000  # executions in one run, of an instruction that is left alone
-RUN_INSTRUCTIONS: Final = 60_000_000  # several times what refusing takes
+MIDDLE: Final = 1  # and, about, of those between
+SPARE_INSTRUCTIONS: Final = 4_000_000  # that a run may take beyond twice those without a fault
+HAL_FLASH: Final = 16  # of hal.flash in struct hal
 REST: Final = "stay"
 
-# Arithmetic whose every wrong result is a wrong hash or signature; sampled, not walked.
-ARITHMETIC: Final = (
-    "sha256_", "sha512_", "compress", "load_", "store_", "rotate", "crypto_", "fe_", "ge_",
-    "lookup_", "slide_", "mod_l", "redc", "remove_l", "multiply", "invsqrt", "is_above_l",
-    "hash_to_scalar", "mem", "str",
-)  # fmt: skip
 # Not on the path: what the console says of it.
-TALK: Final = (REST, "tell", "put", "uart", "fault", "cortexm_fault")
+TALK: Final = (REST, "tell", "put", "put_status", "uart_write", "fault_report", "cortexm_fault")
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,8 @@ class AttackResult:
 
     board: str
     image: str
-    path: int  # instructions of the verification, passes of loops included
+    path: int  # instructions of the program that the run without faults executes
+    faulted: int  # those of them that were hit
     count: int
     failures: int
     outcomes: dict[str, int]
@@ -106,19 +105,15 @@ def attack(
     private = Ed25519PrivateKey.from_private_bytes(dice.randbytes(32))
     stranger = Key(private.public_key(), private, "stranger")
     images = bad_images(board, load_key(DEV_SIGN), stranger)
-    walked = functions(bootloader, lambda name: not name.startswith((*ARITHMETIC, *TALK)))
-    farthest = _target(board, bootloader, images["downgrade"])  # all but its counter is right
-    walked = without_hot(farthest, walked, HOT)
     for kind in kinds:
         if kind not in images:
             raise UsageError(f"no kind of bad image {kind!r}; kinds: {', '.join(images)}")
+    walked = functions(bootloader, lambda name: name not in TALK)
     plans = []
     for name in kinds or images:
-        image = images[name]
-        target = _target(board, bootloader, image)
-        passes = None if count is None else PASSES
-        visits = trace(target, walked, passes)
-        faults = list(every_fault(visits, passes))
+        target = _target(board, bootloader, images[name])
+        visits = trace(target, walked, PASSES, MIDDLE, seed)
+        faults = [*every_fault(visits), *random_doubles(visits, len(visits), dice)]
         plans.append((name, target, visits, faults))
     total = sum(len(faults) for *_, faults in plans)
     results: list[AttackResult] = []
@@ -129,53 +124,87 @@ def attack(
 
     for name, target, visits, faults in plans:
         if count is not None and total > count:
-            faults = dice.sample(faults, max(1, len(faults) * count // total))
-        faults += random_doubles(visits, max(8, len(faults) // 50), dice)
+            faults = dice.sample(faults, max(1, -(-len(faults) * count // total)))
         started = time.monotonic()
-        tally = inject(target, walked, visits, faults, RUN_INSTRUCTIONS, report_more, workers)
+        limit = 2 * visits[-1].step + SPARE_INSTRUCTIONS
+        tally = inject(target, faults, limit, report_more, workers)
         done += len(faults)
-        results.append(_result(board, name, visits, tally, time.monotonic() - started))
+        results.append(_result(board, name, visits, faults, tally, time.monotonic() - started))
     return results
 
 
 def _target(board: Board, bootloader: Path, image: bytes) -> Target:
-    if board.flash is None or not board.core.is_arm:
+    if board.flash is None or board.boot is None or not board.core.is_arm:
         raise BoardError(f"{board.name}: faults are injected into Cortex-M boards with flash only")
-    slot = slot_of(board, "app", "a")
-    base = slot.address - slot.partition.offset
+    flash = board.flash_memory
+    assert flash is not None
     counters = board.partitions("counter")[0]
+    slot = slot_of(board, "app", "a")
+    slots = [p for role in ("app", "capsule") for p in board.partitions(role)]
+    copied = [image for image in (board.boot.app, board.boot.capsule) if image]
     return Target(
         elf=bootloader,
-        memories=tuple((m.base, m.bytes) for m in board.memory),
+        memories=tuple((m.base, m.bytes) for m in board.memory if not copied or m != flash),
         contents=(
-            *((base + p.offset, b"\xff" * p.bytes) for p in board.partition),
-            (base + counters.offset, counter_image(board, {"app": COUNTER})),
+            *((m.base, b"\xff" * m.bytes) for m in board.memory if m.kind == "flash"),
+            (flash.base + counters.offset, counter_image(board, {"app": COUNTER})),
             (slot.address, image),
         ),
         forbidden=tuple(
-            (base + p.offset, p.bytes)
-            for role in ("app", "capsule")
-            for p in board.partitions(role)
+            [(place.address, place.bytes) for place in copied]
+            or [(flash.base + p.offset, p.bytes) for p in slots]
         ),
         rest=REST,
+        core=board.core.value,
+        flash=_hidden_flash(board, flash, bootloader) if copied else None,
     )
 
 
+def _hidden_flash(board: Board, flash: Memory, bootloader: Path) -> HiddenFlash:
+    """Where images are copied to RAM, flash is what the driver says it is: Unicorn has no chip.
+
+    Follows hal.flash of firmware/hal/hal.h in the bootloader's own bytes.
+    """
+    assert board.flash is not None
+    with bootloader.open("rb") as stream:
+        elf = ELFFile(stream)
+        hal = symbol(elf, "hal")
+        if hal is None:
+            raise DeviceError(f"{bootloader.name}: has no symbol hal")
+        (driver,) = _words(elf, hal + HAL_FLASH, 1)
+        read, program, erase = (word & ~1 for word in _words(elf, driver, 3))
+    return HiddenFlash(flash.base, flash.bytes, board.flash.erase_bytes, (read, program, erase))
+
+
+def _words(elf: ELFFile, at: int, count: int) -> tuple[int, ...]:
+    for segment in elf.iter_segments("PT_LOAD"):
+        offset = at - segment["p_vaddr"]
+        if 0 <= offset <= segment["p_filesz"] - 4 * count:
+            return struct.unpack_from(f"<{count}I", segment.data(), offset)
+    raise DeviceError(f"the bootloader has nothing at {at:#x}")
+
+
 def _result(
-    board: Board, image: str, visits: Sequence[Visit], tally: Tally, seconds: float
+    board: Board,
+    image: str,
+    visits: Sequence[Visit],
+    faults: Sequence[Fault],
+    tally: Tally,
+    seconds: float,
 ) -> AttackResult:
     return AttackResult(
         board.name,
         image,
-        len(visits),
+        len({visit.address for visit in visits}),
+        len({fault.visit.address for fault in faults}),
         tally.count,
         tally.outcomes[Outcome.RAN],
         {outcome.name.lower(): n for outcome, n in sorted(tally.outcomes.items(), key=str)},
         round(seconds, 1),
-        tuple(f"{_told(fault)} at {address:#x}" for fault, address in tally.fallen),
+        tuple(_told(fault) for fault in tally.fallen),
     )
 
 
 def _told(fault: Fault) -> str:
     detail = f" {fault.detail}" if fault.kind is not Kind.SKIP else ""
-    return f"{fault.kind.value}{detail} in step {fault.step}"
+    return f"{fault.kind.value}{detail} at {fault.visit.address:#x}, step {fault.visit.step}"
