@@ -40,6 +40,7 @@ COUNTER: Final = 5  # of the board: images with less are old
 PASSES: Final = 2  # of a loop: its first and its last ones
 MIDDLE: Final = 1  # and, about, of those between
 SPARE_INSTRUCTIONS: Final = 4_000_000  # that a run may take beyond twice those without a fault
+UNSIGNED_DEPENDENCY: Final = struct.pack("<HHB3xQ", 0x40, 12, 1, 0)  # on any capsule
 HAL_FLASH: Final = 16  # of hal.flash in struct hal
 REST: Final = "stay"
 
@@ -69,16 +70,26 @@ def bad_images(board: Board, key: Key, stranger: Key) -> dict[str, bytes]:
     other = board.model_copy(update={"name": f"other-{board.name}"})
     good = sign_image(payload, request, key)
 
-    def bent(at: int) -> bytes:
+    def bent(at: int, by: bytes = b"\1") -> bytes:
+        """The good image, its bytes from `at` on other ones: XORed with `by`."""
         image = bytearray(good)
-        image[at] ^= 1
+        for i, byte in enumerate(by):
+            image[at + i] ^= byte
         return bytes(image)
 
-    return {
+    protected_bytes = int.from_bytes(good[10:12], "little")
+    tlvs = HEADER_BYTES + PAYLOAD_BYTES + protected_bytes  # of those without a signature
+    length = len(good) - tlvs
+    longer = (length + len(UNSIGNED_DEPENDENCY)).to_bytes(2, "little")
+    images = {
         "magic": bent(0),
+        "header": bent(12, b"\xff" * 4),  # of a length that wraps
         "payload": bent(HEADER_BYTES + 100),
         "signature": bent(len(good) - 1),
         "protected": bent(HEADER_BYTES + PAYLOAD_BYTES + 10),
+        "unprotected": good[: tlvs + 2] + longer + good[tlvs + 4 :] + UNSIGNED_DEPENDENCY,
+        "length": bent(len(good) - 66, b"\xff\xff"),  # of the last TLV: past its section
+        "trailing": good + bytes(16),
         "truncated": good[: len(good) - 70],
         "stranger": sign_image(payload, request, stranger),
         "downgrade": sign_image(payload, replace(request, security_counter=COUNTER - 1), key),
@@ -86,6 +97,9 @@ def bad_images(board: Board, key: Key, stranger: Key) -> dict[str, bytes]:
         "other slot": sign_image(payload, replace(request, slot="b"), key),
         "other board": sign_image(payload, replace(request, board=other), key),
     }
+    if board.boot is not None and board.boot.mode != "xip":
+        del images["other slot"]  # an image is for both
+    return images
 
 
 def attack(

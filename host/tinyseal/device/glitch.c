@@ -47,6 +47,7 @@
 #define KNOWN (1u << 21)  /* states remembered */
 #define MAX_TOUCHED 256u /* pages, to which states are looked at */
 #define MAX_OUTSIDE 0x10000u /* instructions of a run that are none of the program's */
+#define MAX_LOOKS 16u
 #define FIRST_PROBE 4096u /* instructions, at each doubling of which a loop is looked for */
 #define FLASH_EBOUNDS (-2)
 #define FLASH_EALIGN (-3)
@@ -739,6 +740,7 @@ static size_t run_mark_count;
 static uint64_t probe; /* used, when a state is next kept to find a loop */
 static uint32_t probe_at, probed[REGISTERS];
 static uint64_t probe_state;
+static unsigned looks;
 
 /* A state is kept at every doubling of what the run has taken: a loop without end comes back. */
 static int is_endless(uint32_t at)
@@ -752,11 +754,16 @@ static int is_endless(uint32_t at)
     if (used == probe) {
         probe *= 2;
         probe_at = at;
+        looks = 0;
         memcpy(probed, now, sizeof probed);
         probe_state = state_at(at, 0);
         return 0;
     }
-    return memcmp(probed, now, sizeof now) == 0 && state_at(at, 0) == probe_state;
+    if (memcmp(probed, now, sizeof now) != 0) {
+        return 0;
+    }
+    probe_at = ++looks < MAX_LOOKS ? probe_at : 1; /* memory takes long to sum up */
+    return state_at(at, 0) == probe_state;
 }
 
 static void suffer_visit(uint32_t at, uint32_t size)
