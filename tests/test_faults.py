@@ -98,4 +98,4 @@ def test_glitched_bootloader_refuses_a_bad_image(campaign):
 def test_unknown_kind_of_image_is_named():
     done = CliRunner().invoke(app, ["torture", "faults", "--kind", "nonesuch"])
     assert done.exit_code != 0
-    assert "no kind of bad image 'nonesuch'; kinds: magic, payload" in str(done.exception)
+    assert "no kind of bad image 'nonesuch'; kinds: magic, header" in str(done.exception)
