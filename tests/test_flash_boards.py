@@ -44,7 +44,7 @@ def named(board: Board) -> str:
 
 
 def erase(client: Client, board: Board, role: str) -> None:
-    """What a factory does: nRF51 flash reads 0 in QEMU until it is erased."""
+    """What a factory does."""
     for p in board.partitions(role):
         for at in range(p.offset, p.end, board.flash.erase_bytes):
             client.command(f"erase {at}", 30.0)

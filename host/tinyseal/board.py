@@ -263,6 +263,8 @@ class Runner(Strict):
     flash_file_bytes: Size | None = None  # of the whole file; without it, there is none
     # QEMU tells the firmware that a write is done before it is in the file
     flash_write_behind: Flag = False
+    # QEMU keeps it in its memory only: it is put there at the start, and taken back at the end
+    flash_in_memory: Flag = False
 
 
 class Board(Strict):

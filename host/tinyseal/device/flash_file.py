@@ -47,12 +47,12 @@ def open_flash(board: Board, file: Path, image: Path | None, storage: bytes | No
     if is_new and image is not None:
         assert board.flash_memory is not None
         with file.open("r+b") as f:
-            for address, data in flash_parts(board, image, storage):
+            for address, data in _parts(board, image, storage):
                 f.seek(address - board.flash_memory.base)
                 f.write(data)
 
 
-def flash_parts(board: Board, image: Path, storage: bytes | None) -> list[tuple[int, bytes]]:
+def _parts(board: Board, image: Path, storage: bytes | None) -> list[tuple[int, bytes]]:
     """What of a merged image lies in the flash of [flash], and storage, by address. The bootloader
     does not: reset finds it without."""
     try:

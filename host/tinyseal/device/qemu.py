@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from typing import Any, Final, Self
 
 from tinyseal.board import Board, Runner
 from tinyseal.codegen.firmware import bootloader_place
-from tinyseal.device.flash_file import flash_parts, open_flash
+from tinyseal.device.flash_file import open_flash
 from tinyseal.errors import DeviceError
 
 START_SECONDS: Final = 20.0
@@ -52,7 +53,10 @@ class QemuBoard:
         self._clock = clock
         self._text = b""
         self._remarks = tempfile.TemporaryFile()  # noqa: SIM115  closed with the board
-        self._write_behind = runner.flash_write_behind
+        self._runner = runner
+        self._board = board
+        self._flash = flash  # the file to keep it in; None: it is forgotten
+        self._holds_flash = False  # what the file had
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._scratch = tempfile.TemporaryDirectory(prefix="tinyseal-flash-")
         if runner.flash_file_bytes is not None:
@@ -82,8 +86,11 @@ class QemuBoard:
             ports = {c["label"]: c["filename"].removeprefix("pty:") for c in chardevs}
             self.port: str = ports["console"]
             self.radio: str | None = ports.get("radio")
-            if runner.flash_file_bytes is None and image is not None:
-                self._fill_flash(board, image, storage)
+            if runner.flash_in_memory:
+                assert flash is not None
+                start, size = self._in_memory()
+                self.write(start, flash.read_bytes()[-size:])
+                self._holds_flash = True
         except BaseException:
             self.close()
             raise
@@ -92,16 +99,26 @@ class QemuBoard:
     def pid(self) -> int:
         return self._process.pid
 
-    def _fill_flash(self, board: Board, image: Path, storage: bytes | None) -> None:
-        """An erased flash with an image, where QEMU starts with one that reads zeros."""
-        assert board.flash_memory is not None
-        base = board.flash_memory.base
-        flash = bytearray(b"\xff" * board.flash_memory.bytes)
-        for address, data in flash_parts(board, image, storage):
-            flash[address - base : address - base + len(data)] = data
-        boot = bootloader_place(board)
-        at = boot.base + boot.bytes - base if base <= boot.base < board.flash_memory.end else 0
-        self.write(base + at, bytes(flash[at:]))
+    def _in_memory(self) -> tuple[int, int]:
+        """Address and bytes of the flash without the bootloader at its start, which QEMU puts
+        there anew at every reset."""
+        memory, boot = self._board.flash_memory, bootloader_place(self._board)
+        assert memory is not None
+        return boot.base + boot.bytes, memory.end - boot.base - boot.bytes
+
+    def _take_flash(self) -> None:
+        """Stops, and brings the file up to date, whole or not at all."""
+        if self._flash is None or not self._holds_flash:
+            return
+        self._command("stop")
+        start, size = self._in_memory()
+        with tempfile.TemporaryDirectory(prefix="flash-", dir=self._flash.parent) as folder:
+            taken, whole = Path(folder) / "taken", Path(folder) / "whole"
+            # Of the processor's addresses; those of pmemsave are others on an nRF51.
+            self._command("memsave", {"val": start, "size": size, "filename": str(taken)})
+            whole.write_bytes(self._flash.read_bytes()[:-size] + taken.read_bytes())
+            shutil.copymode(self._flash, whole)
+            whole.replace(self._flash)
 
     def write(self, address: int, data: bytes) -> None:
         """Puts bytes into memory, flash included, by GDB's protocol. It stands still until `go`."""
@@ -145,9 +162,10 @@ class QemuBoard:
         """Stops the board where it is, for good; what it has sent can still be read.
 
         Where QEMU writes behind the firmware's back, it may end what it has begun: the cut is
-        then between two instructions. Else the whole process stands still, whatever it does.
+        then between two instructions, as where it keeps the flash in memory. Else the whole
+        process stands still, whatever it does.
         """
-        if self._write_behind:
+        if self._runner.flash_write_behind or self._runner.flash_in_memory:
             self._command("stop")
         else:
             self._process.send_signal(signal.SIGSTOP)
@@ -155,22 +173,26 @@ class QemuBoard:
     def kill(self) -> None:
         """Power off, at once: SIGKILL, after what `freeze` says."""
         self.freeze()
+        self._take_flash()
         self._process.kill()
         self._process.wait()
 
     def close(self) -> None:
         """Ends QEMU; the flash is in the file. May be called twice."""
-        if self._process.poll() is None:
-            if self._write_behind:
-                with contextlib.suppress(DeviceError):
-                    self._command("stop")
+        try:
+            if self._process.poll() is None:
+                if self._runner.flash_write_behind:
+                    with contextlib.suppress(DeviceError):
+                        self._command("stop")
+                self._take_flash()
+        finally:
             self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout, self._remarks):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        self._scratch.cleanup()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout, self._remarks):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+            self._scratch.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -181,7 +203,7 @@ class QemuBoard:
     def _die_with_parent(self) -> None:
         self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    def _command(self, execute: str, arguments: Mapping[str, str] | None = None) -> Any:
+    def _command(self, execute: str, arguments: Mapping[str, str | int] | None = None) -> Any:
         """One QMP command and its answer (QEMU Machine Protocol specification)."""
         assert self._process.stdin is not None
         try:
