@@ -2,11 +2,15 @@
 
 
 class ToolError(Exception):
-    """Base of every expected failure; `cli` prints its one line and exits 1."""
+    """Base of every expected failure; `cli` prints its one line and exits with `exit_code`."""
+
+    exit_code = 1
 
 
 class UsageError(ToolError):
-    """An argument names a file, board or choice that is not there; `cli` exits 2."""
+    """An argument names a file, board or choice that is not there."""
+
+    exit_code = 2
 
 
 class ModelError(ToolError):

@@ -19,6 +19,8 @@ from tinyseal.cli import (
     keys,
     merge,
     meter,
+    ota,
+    ota_campaign,
     provision,
     run_boards,
     sign,
@@ -31,7 +33,7 @@ from tinyseal.cli import (
     torture_power,
 )
 from tinyseal.cli.output import errors
-from tinyseal.errors import ToolError, UsageError
+from tinyseal.errors import ToolError
 
 app = typer.Typer(
     name="tinyseal",
@@ -70,14 +72,16 @@ app.command("inspect")(inspect.inspect)
 app.command("delta")(delta.delta)
 app.command("provision")(provision.provision)
 app.command("merge")(merge.merge)
+ota.app.command("campaign", epilog=ota_campaign.EXIT_CODES)(ota_campaign.campaign)
+ota.app.command("report")(ota_campaign.report)
+app.add_typer(ota.app, name="ota")
 
 
 def main() -> None:
-    """Runs the command line; expected failures are one line on stderr and exit code 1, or 2
-    where an argument names something that is not there."""
+    """Runs the command line; expected failures are one line on stderr and their exit code."""
     try:
         app()
     except ToolError as e:
         errors.print("[bold red]error:[/]", end=" ")
         errors.print(str(e), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2 if isinstance(e, UsageError) else 1)
+        sys.exit(e.exit_code)

@@ -1,0 +1,294 @@
+"""`tinyseal ota` against virtual boards: updates, refusals, reverts, and whatever is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from support.boards import firmware
+from support.chain import signed
+from support.ota import Relay, ota, write_set
+from tinyseal.build.firmware import ROOT
+from tinyseal.device.client import Client, open_port
+from tinyseal.device.links import Link
+from tinyseal.device.ota import update
+from tinyseal.device.smp import SmpDevice
+from tinyseal.device.virtual import start
+from tinyseal.package.sign import parse_version
+from tinyseal.package.update import read_set
+
+SMALL = Path("tests/corpus/chain.tflite")
+XIP = "qemu-m4"
+FAST = "host"
+TINYSEAL = (sys.executable, "-c", "from tinyseal.cli import main; main()")
+
+
+@contextmanager
+def on(name, flash=None):
+    """A virtual board that runs: its firmware, its machine."""
+    request = firmware(name, SMALL)
+    with start(request, flash=flash) as machine:
+        with Client(open_port(machine.port, request.board.console.baud)) as client:
+            machine.go()
+            client.boot()
+        yield request, machine
+
+
+def text_info(request, port):
+    """What the board says by the other protocol."""
+    with Client(open_port(port, request.board.console.baud)) as client:
+        client.sync()
+        return client.info()
+
+
+@pytest.mark.parametrize("name", [XIP, FAST, "qemu-m7", "qemu-rv32"])
+def test_both_images_are_brought_up_to_date_and_kept(name, tmp_path):
+    with on(name) as (request, machine):
+        release = write_set(request, tmp_path / "release")
+        code, told = ota("update", release, "--port", machine.port)
+        assert (code, told["outcome"], told["board"]) == (0, "updated", name)
+        images = {i["image"]: i for i in told["images"]}
+        swapped = request.board.boot.mode == "swap"
+        for image in images.values():
+            assert image["version"] == "1.1.0+0" and image["version_before"] == "0.1.0+0"
+            assert image["slot"] == ("a" if swapped else "b")
+        sizes = sum(len(i.data) for i in read_set([release])) // len(request.slots)
+        assert told["sent_bytes"] == sizes
+        info = text_info(request, machine.port)
+        assert info.images["app"][1:] == ("1.1.0+0", 0, "confirmed")
+        assert info.images["capsule"][1:] == ("1.1.0+0", 0, "confirmed")
+
+        code, told = ota("update", release, "--port", machine.port)
+        assert (code, told["outcome"], told["sent_bytes"]) == (0, "unchanged", 0)
+        code, told = ota("reset", "--port", machine.port)
+        assert code == 0 and {i["version"] for i in told} == {"1.1.0+0"}
+
+
+def test_older_and_foreign_images_are_refused_before_a_byte_is_sent(tmp_path):
+    with on(XIP) as (request, machine):
+        with Relay(machine.port, tmp_path / "line") as relay:
+            old = write_set(request, tmp_path / "old", "0.0.9")
+            code, told = ota("update", old, "--port", relay.port)
+            assert (code, told["outcome"]) == (3, "refused")
+            assert "0.0.9+0 is older than 0.1.0+0" in told["reason"]
+            foreign = write_set(firmware("qemu-m33", SMALL), tmp_path / "foreign")
+            code, told = ota("update", foreign, "--port", relay.port)
+            assert (code, told["outcome"]) == (3, "refused")
+            assert "foreign" in told["reason"]
+            assert relay.passed < 4000
+        code, told = ota("state", "--port", machine.port)
+        assert [i["slot"] for i in told["images"]] == ["a", "a"]
+
+
+def crashing(request, slot):
+    """The application, with an undefined instruction where it begins."""
+    built = (ROOT / request.image("app", slot).with_suffix(".bin")).read_bytes()
+    base = request.board.image_address("app", "ab".index(slot)) + 0x200
+    entry = struct.unpack_from("<I", built, 4)[0] - 1 - base
+    return built[:entry] + b"\x00\xde" + built[entry + 2 :]
+
+
+def test_an_image_that_crashes_is_gone_after_the_update_and_the_tool_says_so(tmp_path):
+    with on(XIP) as (request, machine):
+        bad = tmp_path / "bad.img"
+        payload = crashing(request, "b")
+        bad.write_bytes(signed(request, "app", "b", payload=payload, version=parse_version("2.0")))
+        code, told = ota("update", bad, "--port", machine.port)
+        assert (code, told["outcome"]) == (5, "reverted")
+        assert "does not run bad.img, the old images run" in told["reason"]
+        assert text_info(request, machine.port).images["app"][:2] == ("a", "0.1.0+0")
+        good = write_set(request, tmp_path / "release")
+        assert ota("update", good, "--port", machine.port)[0] == 0
+
+
+def test_trials_are_ended_or_kept_by_hand(tmp_path):
+    with on(FAST) as (request, machine):
+        (image,) = read_set([write_set(request, tmp_path / "app", images=("app",)) / "app_a.img"])
+
+        async def try_it():
+            async with SmpDevice(Link(machine.port)) as device:
+                await device.learn_buffer()
+                await device.upload(0, image.data, image.hash, lambda done, had: None)
+                await device.test(image.hash)
+
+        def pending():
+            return {i["slot"]: i["flags"] for i in ota("state", "--port", machine.port)[1]["images"]
+                    if i["image"] == "app"}  # fmt: skip
+
+        asyncio.run(try_it())
+        assert "pending" in pending()["b"]
+        code, told = ota("revert", "--port", machine.port)
+        assert code == 0 and "pending" not in pending()["b"]
+        code, told = ota("revert", "--port", machine.port)
+        assert code == 1 and "no image is on trial" in told["reason"]
+
+        for word, version in (("revert", "0.1.0+0"), ("confirm", "1.1.0+0")):
+            asyncio.run(try_it())
+            assert ota("reset", "--port", machine.port)[1][0]["version"] == "1.1.0+0"
+            assert "confirmed" not in pending()["b"]
+            code, told = ota(word, "--port", machine.port)
+            assert code == 0 and told[0]["version"] == version
+            assert ota("reset", "--port", machine.port)[1][0]["version"] == version
+        assert ota("confirm", "--port", machine.port)[0] == 1
+        assert ota("erase", "app", "--port", machine.port)[0] == 0
+        assert list(pending()) == ["b"]
+
+
+def test_another_update_on_trial_is_not_trampled_on(tmp_path):
+    with on(FAST) as (request, machine):
+        one = write_set(request, tmp_path / "one", "1.1.0", images=("app",))
+        (image,) = read_set([one / "app_a.img"])
+
+        async def try_it():
+            async with SmpDevice(Link(machine.port)) as device:
+                await device.learn_buffer()
+                await device.upload(0, image.data, image.hash, lambda done, had: None)
+                await device.test(image.hash)
+
+        asyncio.run(try_it())
+        ota("reset", "--port", machine.port)
+        two = write_set(request, tmp_path / "two", "1.2.0", images=("app",))
+        code, told = ota("update", two, "--port", machine.port)
+        assert code == 3 and "another update is on trial, app b 1.1.0" in told["reason"]
+        # Its own set finds it on trial, proves it, and keeps it: as after a killed tool.
+        code, told = ota("update", one, "--port", machine.port)
+        assert (code, told["outcome"], told["sent_bytes"]) == (0, "updated", 0)
+
+
+def start_tool(*words):
+    return subprocess.Popen(
+        [*TINYSEAL, "ota", *map(str, words), "--json"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "host")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_tool_goes_on_where_it_was(number, tmp_path):
+    with on(FAST) as (request, machine), Relay(machine.port, tmp_path / "line") as relay:
+        release = write_set(request, tmp_path / "release")
+        tool = start_tool("update", release, "--port", relay.port)
+        wait_for(lambda: relay.passed > 20_000)
+        code, told = ota("state", "--port", relay.port)  # the line is the tool's
+        assert code == 4 and f"(process {tool.pid})" in told["reason"]
+        tool.send_signal(number)
+        out, err = tool.communicate()
+        if number == signal.SIGINT:
+            assert tool.returncode == 130 and "goes on where it ended" in out
+            assert "Traceback" not in err
+        code, told = ota("update", release, "--port", relay.port)
+        assert (code, told["outcome"]) == (0, "updated")
+        whole = sum(len(i.data) for i in read_set([release])) // len(request.slots)
+        assert told["sent_bytes"] < whole - 8000
+
+
+def test_a_line_cut_in_the_middle_is_opened_again(tmp_path):
+    with on(FAST) as (request, machine), Relay(machine.port, tmp_path / "line") as relay:
+        release = write_set(request, tmp_path / "release")
+        relay.cut_after(15_000)
+
+        def mend():
+            wait_for(lambda: relay.is_cut)
+            time.sleep(1.0)
+            relay.mend()
+
+        thread = threading.Thread(target=mend)
+        thread.start()
+        code, told = ota("update", release, "--port", relay.port)
+        thread.join()
+        assert (code, told["outcome"]) == (0, "updated")
+
+
+def test_a_line_that_stays_cut_is_said_and_the_next_try_goes_on(tmp_path):
+    with on(FAST) as (request, machine), Relay(machine.port, tmp_path / "line") as relay:
+        images = read_set([write_set(request, tmp_path / "release")])
+
+        async def once(patience):
+            async with SmpDevice(Link(str(relay.port)), patience) as device:
+                return await update(device, images)
+
+        relay.cut_after(20_000)
+        with pytest.raises(Exception, match="No such file") as lost:
+            asyncio.run(once(2.0))
+        assert lost.value.exit_code == 4
+        relay.mend()
+        report = asyncio.run(once(20.0))
+        assert report.outcome == "updated" and report.sent_bytes < sum(len(i.data) for i in images)
+
+
+def reached(relay, tool, moment):
+    return relay.passed > moment or tool.poll() is not None
+
+
+def test_a_board_that_loses_power_in_an_update_takes_the_next(tmp_path):
+    """At several moments, from the first chunk to the restart on trial."""
+    flash = tmp_path / "flash.bin"
+    request = firmware(FAST, SMALL)
+    version = 1
+    for moment in (3_000, 25_000, 45_000):
+        version += 1
+        release = write_set(request, tmp_path / f"r{version}", f"1.{version}.0")
+        with (
+            on(FAST, flash) as (_, machine),
+            Relay(machine.port, tmp_path / "line") as relay,
+            start_tool("update", release, "--port", relay.port) as tool,
+        ):
+            wait_for(partial(reached, relay, tool, moment))
+            machine.kill()
+            tool.kill()
+        with on(FAST, flash) as (_, machine):
+            code, told = ota("update", release, "--port", machine.port)
+            assert code == 0, told
+            assert text_info(request, machine.port).images["app"][1] == f"1.{version}.0+0"
+
+
+def test_a_virtual_board_is_switched_on_for_the_command_and_keeps_its_flash(tmp_path):
+    request = firmware(FAST, Path("models/kws_int8.tflite"))
+    release = write_set(request, tmp_path / "release", images=("app",))
+    place = ("--board", FAST, "--flash", tmp_path / "flash.bin")
+    assert ota("update", release, *place)[1]["outcome"] == "updated"
+    code, told = ota("state", *place)
+    assert code == 0 and told["images"][1]["version"] == "1.1.0"
+    assert told["images"][1]["flags"][:2] == ["active", "confirmed"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["update", "/nonesuch", "--port", "/dev/null"], 2, "no such file or folder"),
+        (["state", "--port", "/dev/nonesuch"], 4, "No such file"),
+        (["state", "--port", "a", "--ble", "b"], 2, "give one"),
+        (["erase", "bootloader", "--port", "/dev/null"], 2, "expected app or capsule"),
+        (["state", "--board", "nonesuch"], 2, "no board 'nonesuch'"),
+    ],
+)
+def test_wrong_arguments_are_answered_in_one_line(words, code, said):
+    done = subprocess.run(
+        [*TINYSEAL, "ota", *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "host")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
