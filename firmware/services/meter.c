@@ -48,9 +48,10 @@ static uint32_t load_le(const uint8_t *p)
 
 static void store_le(uint8_t *p, uint32_t word)
 {
-    for (unsigned i = 0; i < 4; i++) {
-        p[i] = (uint8_t)(word >> (8 * i));
-    }
+    p[0] = (uint8_t)word;
+    p[1] = (uint8_t)(word >> 8);
+    p[2] = (uint8_t)(word >> 16);
+    p[3] = (uint8_t)(word >> 24);
 }
 
 /* A value that provisioning writes: exactly `bytes`, or METER_EIDENTITY. */

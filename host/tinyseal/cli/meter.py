@@ -40,6 +40,7 @@ CsvOption = typer.Option(
     None, "--csv", help="Write a row for each device and model; - for standard output."
 )
 HtmlOption = typer.Option(None, "--html", help="Write a page.")
+ServeKeyOption = typer.Option(None, "--key", "-k", help="The vendor's key, to sell vouchers.")
 FamilyOption = typer.Option(None, "--family", help="Family of models, in place of --model.")
 
 
@@ -345,3 +346,58 @@ def bench(
         console.print(table)
     if result.found < result.faults or result.false_alarms:
         raise typer.Exit(1)
+
+
+@app.command("key")
+def api_key(
+    name: str = typer.Argument(..., help="Whose key it is."),
+    revoke: bool = typer.Option(False, "--revoke", help="Take the key back."),
+    database: str | None = DatabaseOption,
+) -> None:
+    """Make an API key for `tinyseal meter serve`, and print it: it is not kept anywhere.
+
+    \b
+    Example: tinyseal meter key webshop
+    """
+    try:
+        from tinyseal.fleet.meter_api import make_api_key, revoke_api_key
+    except ImportError as e:
+        raise UsageError(f"{e.name} is missing; ./setup serve installs it") from e
+    engine = open_ledger(database).engine
+    if revoke:
+        revoke_api_key(engine, name)
+        console.print(f"{name}: revoked", markup=False, highlight=False)
+    else:
+        typer.echo(make_api_key(engine, name))
+
+
+@app.command()
+def serve(
+    host: str = typer.Option("127.0.0.1", "--host", help="Address to listen at."),
+    port: int = typer.Option(8765, "--port", min=0, max=65535, help="TCP port."),
+    key: Path | None = ServeKeyOption,
+    rate: float = typer.Option(50.0, "--rate", min=0.1, help="Calls a second, of each API key."),
+    burst: int = typer.Option(100, "--burst", min=1, help="Calls at once, of each API key."),
+    database: str | None = DatabaseOption,
+    passphrase_file: Path | None = PassphraseFileOption,
+    passphrase_env: str | None = PassphraseEnvOption,
+) -> None:
+    """Serve the ledger over HTTP, for an operator's backend; /docs describes it.
+
+    \b
+    Example: tinyseal meter serve --key vendor.pem --port 8765
+    """
+    from tinyseal.package.keys import Use, load_private
+
+    try:
+        import uvicorn
+
+        from tinyseal.fleet.meter_api import make_app
+    except ImportError as e:
+        raise UsageError(f"{e.name} is missing; ./setup serve installs it") from e
+    ask = passphrase_source(passphrase_file, passphrase_env)
+    vendor = load_private(key, Use.SIGN, ask) if key is not None else None
+    engine = open_ledger(database).engine
+    if key is None:
+        errors.print("without --key, no vouchers are sold", style="yellow")
+    uvicorn.run(make_app(engine, vendor, rate, burst), host=host, port=port, log_level="info")

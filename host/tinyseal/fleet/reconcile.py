@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, Select, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from tinyseal.fleet.ledger import MeterDevice, MeterEvent, MeterReceipt, MeterSubject, MeterVoucher
 from tinyseal.fleet.receipts import ACCOUNT, NO_ANCHOR, RECEIPT, SIGNATURE_BYTES, WINDOW, Account
@@ -106,9 +107,10 @@ def reconcile(
     engine: Engine,
     balances: Callable[[Balance], None] = lambda balance: None,
     progress: Callable[[int], None] = lambda receipts: None,
+    only: bytes | None = None,
 ) -> Reconciled:
-    """Goes through everything once. `balances` is given each device's, in their order; `progress`
-    how many receipts are done."""
+    """Goes through everything once, or through one device's. `balances` is given each device's, in
+    their order; `progress` how many receipts are done."""
     result = Reconciled()
     with engine.connect() as c:
         subjects = {
@@ -120,12 +122,15 @@ def reconcile(
             )
         }
         names = {row.id: row for row in subjects.values()}
-        receipts = _Groups(c, _receipts())
-        vouchers = _Groups(c, _vouchers())
-        events = _Groups(c, _events())
-        devices = c.execution_options(yield_per=BATCH).execute(
-            select(MeterDevice.number, MeterDevice.id).order_by(MeterDevice.number)
-        )
+        wanted = select(MeterDevice.number, MeterDevice.id).order_by(MeterDevice.number)
+        one = None
+        if only is not None:
+            wanted = wanted.where(MeterDevice.id == only)
+            one = c.execute(wanted).scalar()
+        receipts = _Groups(c, _of(_receipts(), MeterReceipt.device, one))
+        vouchers = _Groups(c, _of(_vouchers(), MeterVoucher.device, one))
+        events = _Groups(c, _of(_events(), MeterEvent.device, one))
+        devices = c.execution_options(yield_per=BATCH).execute(wanted)
         for number, device in devices:
             sold: _Sales = defaultdict(dict)
             for _, subject, serial, quantity, price in vouchers.of(number):
@@ -164,6 +169,12 @@ class _Groups:
         rows = list(self._next[1])
         self._next = next(self._groups, None)
         return rows
+
+
+def _of(
+    statement: Select[*tuple[Any, ...]], device: InstrumentedAttribute[int], one: int | None
+) -> Select[*tuple[Any, ...]]:
+    return statement if one is None else statement.where(device == one)
 
 
 def _receipts() -> Select[*tuple[Any, ...]]:
