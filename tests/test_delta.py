@@ -59,7 +59,7 @@ def driver():
     folders = [firmware / name for name in ("services", "boot", "crypto", "nv", "hal", "sim")]
     curve = monocypher(ROOT / "build" / "third_party")
     sources = [
-        *(firmware / "services" / name for name in ("delta.c", "slot.c")),
+        *(firmware / "services" / name for name in ("delta.c", "slot_writer.c")),
         *(firmware / "boot" / name for name in ("boot_image.c", "boot_trailer.c")),
         *(firmware / "crypto" / name for name in ("sha256.c", "sha512.c", "ed25519.c")),
         *(firmware / "nv" / name for name in ("nv_area.c",)),

@@ -72,7 +72,7 @@ int delta_open(struct delta *delta, const struct delta_header *header, const str
     memset(delta, 0, sizeof *delta);
     delta->header = *header;
     delta->old = *old;
-    const int err = slot_open(&delta->slot, slot);
+    const int err = slot_writer_open(&delta->writer, slot);
 
     if (err) {
         return err;
@@ -80,7 +80,7 @@ int delta_open(struct delta *delta, const struct delta_header *header, const str
     if (header->old_bytes > old->bytes) {
         return DELTA_EOLD;
     }
-    if (header->new_bytes == 0 || header->new_bytes > delta->slot.room) {
+    if (header->new_bytes == 0 || header->new_bytes > delta->writer.room) {
         return DELTA_EROOM;
     }
     delta->range = UINT32_MAX;
@@ -254,7 +254,7 @@ static int make_byte(struct delta *d, struct input *in)
         d->from++;
     }
     byte = (uint8_t)(byte + coded);
-    (void)slot_put(&d->slot, &byte, 1); /* there is place: delta_step() sees to it */
+    (void)slot_writer_put(&d->writer, &byte, 1); /* there is place: delta_step() sees to it */
     d->made++;
     d->run--;
     return 1;
@@ -310,26 +310,26 @@ static int finish(struct delta *d, struct input *in)
     uint8_t digest[SHA256_BYTES];
 
     in->left = 0; /* what rounds the coder off */
-    if (!d->slot.is_ended) {
-        slot_end(&d->slot);
+    if (!d->writer.is_ended) {
+        slot_writer_end(&d->writer);
         return DELTA_BUSY;
     }
     if (d->taken < d->header.stream_bytes) {
         return DELTA_HUNGRY;
     }
-    slot_digest(&d->slot, digest);
+    slot_writer_digest(&d->writer, digest);
     return memcmp(digest, d->header.new_hash, sizeof digest) == 0 ? DELTA_DONE : DELTA_EHASH;
 }
 
 static int go_on(struct delta *d, struct input *in)
 {
-    int result = slot_work(&d->slot);
+    int result = slot_writer_work(&d->writer);
 
     if (result) {
         return result < 0 ? result : DELTA_BUSY;
     }
     while (d->made < d->header.new_bytes) {
-        if (d->slot.held == SLOT_HELD_BYTES) {
+        if (slot_writer_is_full(&d->writer)) {
             return DELTA_BUSY;
         }
         result = advance(d, in);

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "nv_area.h"
-#include "slot.h"
+#include "slot_writer.h"
 
 #define DELTA_MAGIC 0x50445354u /* "TSDP", little endian */
 #define DELTA_HEADER_BYTES 96u
@@ -53,7 +53,7 @@ struct delta_header {
 struct delta {
     struct delta_header header;
     struct nv_area old;
-    struct slot slot;
+    struct slot_writer writer;
     int end;             /* DELTA_DONE or the first error: it stays; 0: not yet */
     uint32_t taken;      /* bytes of the stream so far */
     uint32_t made;       /* bytes of the new image so far */

@@ -6,7 +6,9 @@
 
 #include "boot_slot.h"
 #include "boot_trailer.h"
+#include "delta.h"
 #include "sha256.h"
+#include "slot_writer.h"
 #include "slots.h"
 
 /* Reasons: MCUmgr's IMG_MGMT_ERR_*. */
@@ -33,8 +35,7 @@ enum {
     EACTIVE = 33,
 };
 
-#define PIECE_BYTES 256u /* programmed at a stretch; also read back at a stretch */
-#define LOOK_UNITS 8u    /* erase units of the tail that are looked at in one call */
+#define LOOK_UNITS 8u /* erase units that are looked at in one call */
 #define SLOTS (BOOT_IMAGES * BOOT_SLOTS)
 
 static int as_rc(enum boot_status status)
@@ -270,16 +271,18 @@ static int write_state(struct smp_request *r)
 static struct {
     uint8_t is_open;   /* 0: none, or it failed */
     uint8_t has_sha;
+    uint8_t is_patch;
+    uint8_t is_upgrade; /* only a newer version is taken */
     uint8_t is_whole;  /* verified; `off` is `len` */
     uint32_t image;
     uint32_t slot;
     uint32_t len;
-    uint32_t off;      /* bytes that came; those behind the last program unit are in `rest` */
-    uint32_t erased;   /* from the slot's beginning, in whole erase units */
-    uint8_t trailer_is_clear;
-    uint8_t rest[NV_AREA_MAX_PROGRAM_BYTES];
-    uint32_t rest_bytes;
-    struct sha256 hash; /* of what the flash holds, as it was read back */
+    uint32_t off;      /* bytes that came */
+    union {
+        struct slot_writer writer;
+        struct delta delta; /* with a writer of its own */
+    } to;
+    struct sha256 patch_hash; /* of a patch, as it came */
     uint8_t sha[SHA256_BYTES];
 } up;
 
@@ -292,11 +295,6 @@ struct chunk {
     struct cbor_string data;
     struct cbor_string sha;
 };
-
-static const struct nv_area *up_area(void)
-{
-    return &slots_config()->unit[up.image].slot[up.slot].area;
-}
 
 static int fail(int rc)
 {
@@ -326,6 +324,20 @@ static int choose_slot(uint32_t image, uint32_t *slot)
                                                : SMP_OK;
 }
 
+static int check_newer(uint32_t image, const struct boot_image_version *version)
+{
+    const uint32_t running = slots_running(image);
+
+    if (running != BOOT_NO_SLOT) {
+        const struct slots_view *const old = slots_look(image, running);
+
+        if (old->status == BOOT_GOOD && boot_image_compare(version, &old->version) <= 0) {
+            return SMP_GROUP(ENEWER);
+        }
+    }
+    return SMP_OK;
+}
+
 /* What the first bytes of an image say is wrong with it. */
 static int check_header(const struct chunk *c, uint32_t slot)
 {
@@ -347,14 +359,61 @@ static int check_header(const struct chunk *c, uint32_t slot)
     if (boot_image_check_place(&image, &rules) != BOOT_GOOD) {
         return SMP_GROUP(EADDRESS);
     }
-    if (c->upgrade && slots_running(c->image) != BOOT_NO_SLOT) {
-        const struct slots_view *const old = slots_look(c->image, slots_running(c->image));
+    return c->upgrade ? check_newer(c->image, &image.version) : SMP_OK;
+}
 
-        if (old->status == BOOT_GOOD && boot_image_compare(&image.version, &old->version) <= 0) {
-            return SMP_GROUP(ENEWER);
-        }
+static int as_patch_rc(int error)
+{
+    switch (error) {
+    case 0:
+        return SMP_OK;
+    case DELTA_EFORMAT:
+        return SMP_GROUP(EMAGIC);
+    case DELTA_EOLD:
+        return SMP_GROUP(EHASHNOTFOUND);
+    case DELTA_EROOM:
+        return SMP_GROUP(ETOOLARGE);
+    case DELTA_ESTREAM:
+    case DELTA_ESHORT:
+    case DELTA_EHASH:
+        return SMP_GROUP(EHASH);
+    case FLASH_EIO:
+        return SMP_GROUP(EREAD);
+    default:
+        return SMP_GROUP(EWRITE);
     }
-    return SMP_OK;
+}
+
+static int is_patch(const struct chunk *c)
+{
+    static const uint8_t magic[] = { 'T', 'S', 'D', 'P' };
+
+    return c->data.len >= sizeof magic && memcmp(c->data.at, magic, sizeof magic) == 0;
+}
+
+/* What a patch's header says is wrong with it. */
+static int check_patch(const struct chunk *c, struct delta_header *header)
+{
+    const uint32_t running = slots_running(c->image);
+
+    if (c->data.len < DELTA_HEADER_BYTES) {
+        return SMP_GROUP(EHEADER);
+    }
+    const int error = delta_read_header(header, c->data.at);
+
+    if (error) {
+        return as_patch_rc(error);
+    }
+    if (header->image != c->image) {
+        return SMP_GROUP(ESLOT);
+    }
+    if (c->len < DELTA_HEADER_BYTES || header->stream_bytes != c->len - DELTA_HEADER_BYTES) {
+        return SMP_GROUP(ELENGTH);
+    }
+    return running == BOOT_NO_SLOT
+               ? SMP_GROUP(EHASHNOTFOUND)
+               : as_patch_rc(delta_check_old(
+                   header, &slots_config()->unit[c->image].slot[running].area));
 }
 
 static int is_same(const struct chunk *c, uint32_t slot)
@@ -378,12 +437,26 @@ static int open_upload(const struct chunk *c)
     if (rc || is_same(c, slot)) {
         return rc; /* it goes on where it was */
     }
-    rc = check_header(c, slot);
+    const struct boot_unit *const unit = &slots_config()->unit[c->image];
+    struct delta_header header;
+
+    rc = is_patch(c) ? check_patch(c, &header) : check_header(c, slot);
     if (rc) {
         return rc;
     }
     memset(&up, 0, sizeof up);
+    up.is_patch = (uint8_t)is_patch(c);
+    if (up.is_patch) {
+        rc = delta_open(&up.to.delta, &header, &unit->slot[slots_running(c->image)].area,
+                        &unit->slot[slot].area);
+    } else {
+        rc = slot_writer_open(&up.to.writer, &unit->slot[slot].area);
+    }
+    if (rc) {
+        return as_patch_rc(rc);
+    }
     up.is_open = 1;
+    up.is_upgrade = (uint8_t)c->upgrade;
     up.image = c->image;
     up.slot = slot;
     up.len = c->len;
@@ -391,110 +464,53 @@ static int open_upload(const struct chunk *c)
     if (c->sha.at) {
         memcpy(up.sha, c->sha.at, sizeof up.sha);
     }
-    sha256_init(&up.hash);
+    sha256_init(&up.patch_hash);
     slots_forget(up.image, up.slot);
     return SMP_OK;
 }
 
-/* Erases the erase unit at `offset`. */
-static int erase(uint32_t offset)
+/* One flash operation. SMP_OK: all bytes are in, and nothing is left to do with them. */
+static int write_image(const uint8_t *bytes, uint32_t len)
 {
-    return nv_area_erase(up_area(), offset) ? fail(SMP_GROUP(EERASE)) : SMP_AGAIN;
+    struct slot_writer *const writer = &up.to.writer;
+
+    for (;;) {
+        const int worked = slot_writer_work(writer);
+
+        if (worked) {
+            return worked < 0 ? fail(as_patch_rc(worked)) : SMP_AGAIN;
+        }
+        if (len == 0) {
+            return SMP_OK;
+        }
+        const uint32_t taken = slot_writer_put(writer, bytes, len);
+
+        bytes += taken;
+        len -= taken;
+        up.off += taken;
+        if (up.off == up.len) {
+            slot_writer_end(writer);
+        }
+    }
 }
 
-/* Programs whole program units, and adds to the hash what the flash now holds; `len` of these
- * bytes are the image's. */
-static int program(uint32_t offset, const uint8_t *bytes, uint32_t units_bytes, uint32_t len)
+/* Likewise. The header was read when the upload was opened. */
+static int write_patch(const uint8_t *bytes, uint32_t len)
 {
-    const struct nv_area *const area = up_area();
-    uint8_t back[64];
+    uint32_t used = up.off < DELTA_HEADER_BYTES ? DELTA_HEADER_BYTES : 0;
+    int state = DELTA_BUSY;
 
-    if (nv_area_program(area, offset, bytes, units_bytes)) {
-        return fail(SMP_GROUP(EWRITE));
+    if (used == 0) {
+        state = delta_step(&up.to.delta, bytes, len, &used);
     }
-    for (uint32_t at = 0; at < len; at += sizeof back) {
-        const uint32_t part = len - at < sizeof back ? len - at : (uint32_t)sizeof back;
-
-        if (nv_area_read(area, offset + at, back, part)) {
-            return fail(SMP_GROUP(EREAD));
-        }
-        sha256_update(&up.hash, back, part);
+    if (state < 0) {
+        return fail(as_patch_rc(state));
     }
-    return SMP_OK;
-}
-
-/* Writes the next piece of a chunk, at most up to the end of what is erased. */
-static int write_piece(const uint8_t *bytes, uint32_t len)
-{
-    const uint32_t unit = up_area()->flash->program_bytes;
-    uint32_t offset = up.off - up.rest_bytes;
-    int rc = SMP_OK;
-
-    if (offset == up.erased) {
-        up.erased += up_area()->flash->erase_bytes;
-        return erase(offset);
-    }
-    if (up.rest_bytes > 0 || len < unit) {
-        /* Fills up the program unit that an earlier chunk, or this one, has begun. */
-        const uint32_t missing = unit - up.rest_bytes;
-        const uint32_t part = len < missing ? len : missing;
-
-        memcpy(up.rest + up.rest_bytes, bytes, part);
-        up.rest_bytes += part;
-        up.off += part;
-        if (up.rest_bytes < unit) {
-            return SMP_AGAIN;
-        }
-        up.rest_bytes = 0;
-        rc = program(offset, up.rest, unit, unit);
-    } else {
-        const uint32_t left = up.erased - offset;
-
-        len = len < PIECE_BYTES ? len - len % unit : PIECE_BYTES - PIECE_BYTES % unit;
-        len = len < left ? len : left;
-        rc = program(offset, bytes, len, len);
-        if (!rc) {
-            up.off += len;
-        }
-    }
-    return rc ? rc : SMP_AGAIN;
-}
-
-/* The last program unit, filled up with what reads erased. */
-static int write_rest(void)
-{
-    const uint32_t offset = up.off - up.rest_bytes;
-    const uint32_t len = up.rest_bytes;
-
-    if (offset == up.erased) {
-        up.erased += up_area()->flash->erase_bytes;
-        return erase(offset);
-    }
-    memset(up.rest + len, 0xff, sizeof up.rest - len);
-    up.rest_bytes = 0;
-    const int rc = program(offset, up.rest, up_area()->flash->program_bytes, len);
-
-    return rc ? rc : SMP_AGAIN;
-}
-
-/* What an older image left behind this one. */
-static int clear_tail(uint32_t room)
-{
-    const struct nv_area *const area = up_area();
-    const uint32_t unit = area->flash->erase_bytes;
-
-    for (uint32_t i = 0; i < LOOK_UNITS && up.erased < room; i++) {
-        const int is_erased = nv_area_is_erased(area, up.erased, unit);
-
-        if (is_erased < 0) {
-            return fail(SMP_GROUP(EREAD));
-        }
-        up.erased += unit;
-        if (!is_erased) {
-            return erase(up.erased - unit);
-        }
-    }
-    return SMP_AGAIN;
+    sha256_update(&up.patch_hash, bytes, used);
+    up.off += used;
+    return state == DELTA_DONE || (state == DELTA_HUNGRY && used == len && up.off < up.len)
+               ? SMP_OK
+               : SMP_AGAIN;
 }
 
 /* An image that came whole: what its sender says it is, and what this board takes. */
@@ -504,39 +520,34 @@ static int verify(void)
     struct boot_image image;
 
     slots_forget(up.image, up.slot); /* somebody may have looked meanwhile */
-    sha256_final(&up.hash, digest);
+    if (up.is_patch) {
+        sha256_final(&up.patch_hash, digest);
+    } else {
+        slot_writer_digest(&up.to.writer, digest);
+    }
     if (up.has_sha && memcmp(digest, up.sha, sizeof digest) != 0) {
         return SMP_GROUP(EHASH);
     }
-    return as_rc(boot_slot_preview(slots_config(), up.image, up.slot, slots_counter(up.image),
-                                   &image));
+    const enum boot_status status =
+        boot_slot_preview(slots_config(), up.image, up.slot, slots_counter(up.image), &image);
+
+    return status != BOOT_GOOD               ? as_rc(status)
+           : up.is_patch && up.is_upgrade ? check_newer(up.image, &image.version)
+                                             : SMP_OK;
 }
 
 static int go_on(struct smp_request *r, const struct chunk *c)
 {
-    const uint32_t room = boot_slot_room(up_area());
     const uint32_t done = up.off - c->off;
+    const uint8_t *const bytes = c->data.at + done;
+    const uint32_t len = c->data.len - done;
+    int rc = up.is_patch ? write_patch(bytes, len) : write_image(bytes, len);
 
-    if (!up.trailer_is_clear) {
-        /* First, so that no old request is ever found beside a new image. */
-        if (boot_trailer_clear(up_area())) {
-            return fail(SMP_GROUP(EERASE));
-        }
-        up.trailer_is_clear = 1;
-        return SMP_AGAIN;
-    }
-    if (done < c->data.len) {
-        return write_piece(c->data.at + done, c->data.len - done);
+    if (rc) {
+        return rc;
     }
     if (up.off == up.len && !up.is_whole) {
-        if (up.rest_bytes > 0) {
-            return write_rest();
-        }
-        if (up.erased < room) {
-            return clear_tail(room);
-        }
-        const int rc = verify();
-
+        rc = verify();
         if (rc) {
             return fail(rc);
         }

@@ -16,7 +16,7 @@ def fuzz(
     seed: Annotated[int, typer.Option(min=1, help="Number of the campaign.")] = 1,
     as_json: bool = JsonOption,
 ) -> None:
-    """Hostile bytes for the readers of images and of provisioning's records, under libFuzzer.
+    """Hostile bytes for the readers of images, patches and provisioning's records, under libFuzzer.
 
     Example: tinyseal torture fuzz --count 10000000
     """

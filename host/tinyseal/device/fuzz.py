@@ -17,7 +17,7 @@ from tinyseal.errors import BuildError
 
 CORPUS: Final = ROOT / "tests" / "corpus" / "fuzz"
 _FOLDERS: Final = tuple(
-    ROOT / "firmware" / name for name in ("hal", "nv", "crypto", "boot", "sim", "fuzz")
+    ROOT / "firmware" / name for name in ("hal", "nv", "crypto", "boot", "sim", "fuzz", "services")
 )
 _FLAGS: Final = (
     "-std=c11", "-g", "-O1", "-D_POSIX_C_SOURCE=200809L",
@@ -68,6 +68,7 @@ def _compile(folder: Path) -> Path:
     curve = monocypher(ROOT / "build" / "third_party")
     sources = [p for d in _FOLDERS[1:4] for p in sorted(d.glob("*.c"))]
     sources += [_FOLDERS[4] / "flash_sim.c", _FOLDERS[5] / "fuzz.c", curve.source]
+    sources += [_FOLDERS[6] / name for name in ("delta.c", "slot_writer.c")]
     command = [compiler, *_FLAGS, *(f"-I{d}" for d in _FOLDERS), f"-I{curve.include_dir}"]
     target = folder / "fuzz"
     done = subprocess.run(

@@ -31,7 +31,7 @@ SCENARIOS: Final = (
 _FOLDERS: Final = tuple(
     ROOT / "firmware" / name for name in ("services", "hal", "nv", "crypto", "boot", "sim")
 )
-_SERVICES: Final = tuple(_FOLDERS[0] / name for name in ("delta.c", "slot.c"))
+_SERVICES: Final = tuple(_FOLDERS[0] / name for name in ("delta.c", "slot_writer.c"))
 # A campaign verifies the same few signatures thousands of times: see ed25519_memo.c.
 # Monocypher under a sanitizer is not clean to -Wconversion.
 _FLAGS: Final = (*SANITIZE, "-Wno-error=conversion", "-Wl,--wrap=ed25519_check")
