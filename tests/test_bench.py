@@ -195,7 +195,7 @@ def test_bench_measures_every_set_and_the_counts_add_up(tmp_path):
         assert row["bit_exact"] is True
         assert row["macs"] == sum(layer["macs"] for layer in row["layers"]) == 264192
         own = row["instructions"] - sum(layer["instructions"] for layer in row["layers"])
-        assert 0 < own < 100
+        assert 0 < own < 60 * len(row["layers"])  # between layers, the console is looked at
         assert row["flash_weights"] > 264192
         assert 0 < row["flash_code"] < 27200
         assert 768 <= row["ram_arena"] <= 1600

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import struct
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import cbor2
 import pytest
+from smp import packet
 from smp.header import Version
 from smp.image_management import IMG_MGMT_ERR
 from smpclient import SMPClient
@@ -27,10 +30,17 @@ from smpclient.requests.os_management import (
     ResetWrite,
     TaskStatisticsRead,
 )
+from smpclient.requests.statistics_management import GroupData, ListOfGroups
 from smpclient.transport.serial import SMPSerialTransport
 
 from support.boards import firmware
 from support.chain import running, signed, tampered
+from tinyseal.build.firmware import ROOT
+from tinyseal.device.client import open_port
+from tinyseal.graph.load import load_model
+from tinyseal.graph.reference import Interpreter
+from tinyseal.graph.samples import sample_inputs
+from tinyseal.graph.selftest import expected_crc
 from tinyseal.package.keys import Use, create_key
 from tinyseal.package.sign import parse_version
 
@@ -89,6 +99,41 @@ def state(board):
 def image_hash(data):
     """What the signature is over: TLV 0x10, whose header is 10 00 20 00."""
     return data[(at := data.rindex(b"\x10\x00\x20\x00") + 4) : at + 32]
+
+
+class Wire:
+    """Requests by hand, for what stock clients have no words for."""
+
+    def __init__(self, board):
+        self._port = open_port(board.machine.port, 115200)
+        self._port.timeout = 20
+
+    def send(self, group, command, write=False, body=None, version=1):
+        payload = cbor2.dumps(body or {})
+        head = struct.pack(">BBHHBB", (2 if write else 0) | version << 3, 0, len(payload),
+                           group, 7, command)  # fmt: skip
+        for line in packet.encode(head + payload):
+            self._port.write(line)
+
+    def receive(self):
+        """The next answer, lines of others left out."""
+        decoder = packet.decode()
+        next(decoder)
+        while True:
+            line = self._port.read_until(b"\n")
+            assert line, "no answer"
+            if line[:2] in (b"\x06\x09", b"\x04\x14"):
+                try:
+                    decoder.send(line)
+                except StopIteration as whole:
+                    return cbor2.loads(whole.value[8:])
+
+    def ask(self, *request, **rest):
+        self.send(*request, **rest)
+        return self.receive()
+
+    def close(self):
+        self._port.close()
 
 
 class EchoOfVersion1(EchoWrite):
@@ -241,3 +286,82 @@ def test_an_upload_that_ends_in_a_bad_image_is_not_a_success(tmp_path):
             assert (0, 1) not in state(board)
             (answer,) = ask(board, ImageStatesWrite(hash=image_hash(bad)))
             assert refused(answer) == IMG_MGMT_ERR.HASH_NOT_FOUND
+
+
+MODEL = 64
+EINPUT, ERANGE, EBUSY, ETEST = 7, 3, 10, 18
+TIMES = 200_000
+
+
+@pytest.mark.parametrize("name", ["qemu-m0", "qemu-m4", "qemu-rv32", "qemu-m33"])
+def test_the_model_answers_over_smp_as_the_reference_does(name, tmp_path):
+    graph = load_model(ROOT / SMALL)
+    with served(name, tmp_path) as (_, board):
+        wire = Wire(board)
+        identity = wire.ask(MODEL, 0)
+        assert identity["board"] == name and identity["model"] == graph.name
+        assert identity["model_id"].hex() == graph.model_id
+        assert identity["id"] == board.client.info().id
+        (tensor,) = [wire.ask(MODEL, 1, body={"input": 0})]
+        assert tuple(tensor["dims"]) == graph.tensor(graph.inputs[0]).shape
+        assert wire.ask(MODEL, 3, True) == {"err": {"group": MODEL, "rc": EINPUT}}
+        assert wire.ask(MODEL, 3, True, version=0) == {"rc": 6}
+        _, inputs = sample_inputs(graph)[-1]
+        for index, value in enumerate(inputs):
+            data = value.tobytes()
+            for at in range(0, len(data), 100):
+                body = {"input": index, "off": at, "data": data[at : at + 100]}
+                assert wire.ask(MODEL, 2, True, body)["off"] == min(at + 100, len(data))
+        assert wire.ask(MODEL, 3, True)["times"] == 1
+        for index, expected in enumerate(Interpreter(graph).invoke(inputs)):
+            data = b"".join(
+                wire.ask(MODEL, 4, body={"output": index, "off": at, "len": 1})["data"]
+                for at in range(expected.nbytes)
+            )
+            assert data == expected.tobytes()
+        assert wire.ask(MODEL, 4, body={"off": 10**6, "len": 1})["err"]["rc"] == ERANGE
+        assert set(wire.ask(MODEL, 5, True)) == {"crc"}
+        wire.close()
+        stats, counted, unknown = ask(
+            board, ListOfGroups(), GroupData(name="model"), GroupData(name="nonesuch")
+        )
+        assert stats.stat_list == ("smp_svr_stats", "model")
+        assert counted.fields == {"inferences": 1, "refused": 2}
+        assert refused(unknown) == 2
+
+
+def test_smp_is_served_while_the_model_runs(tmp_path):
+    """Also an upload, and text that comes meanwhile is not lost."""
+    with served("qemu-m4", tmp_path) as (request, board):
+        info = board.client.info()
+        for index, tensor in enumerate(info.inputs):
+            board.client.load(index, bytes(tensor.bytes))
+        wire = Wire(board)
+        board.client.raw(b"infer %d\n" % TIMES)
+        assert wire.ask(0, 0, True, {"d": "now"}) == {"r": "now"}
+        assert wire.ask(MODEL, 3, True) == {"rc": EBUSY}
+        data = signed(request, "capsule", "b")
+        chunks = [data[at : at + 900] for at in range(0, len(data), 900)]
+        for number, part in enumerate(chunks):
+            body = {"image": 1, "off": 900 * number, "data": part, "len": len(data)}
+            answer = wire.ask(1, 1, True, body)
+            assert answer == {"off": 900 * number + len(part)}
+        assert wire.ask(2, 0, body={"name": "model"})["fields"]["inferences"] < TIMES
+        board.client.raw(b"echo afterwards\n")
+        wire.close()
+        assert board.client.line(60.0).startswith(f"ok {TIMES} ")
+        assert board.client.line(20.0) == "ok afterwards"
+
+
+def test_a_capsule_whose_outputs_are_wrong_fails_its_self_test(tmp_path):
+    request = firmware("qemu-m4", SMALL)
+    payload = (ROOT / request.image("capsule").with_suffix(".bin")).read_bytes()
+    crc = expected_crc(load_model(ROOT / SMALL))
+    assert payload.count(crc.to_bytes(4, "little")) == 1
+    wrong = payload.replace(crc.to_bytes(4, "little"), bytes(4))
+    images = {
+        ("app", "a"): signed(request, "app"),
+        ("capsule", "a"): signed(request, "capsule", payload=wrong),
+    }
+    with served("qemu-m4", tmp_path, images) as (_, board):
+        assert Wire(board).ask(MODEL, 5, True) == {"err": {"group": MODEL, "rc": ETEST}}

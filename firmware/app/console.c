@@ -6,16 +6,23 @@
 #include "hal.h"
 #include "line.h"
 #include "mlperf.h"
+#include "model.h"
 #include "smp.h"
 #include "smp_os.h"
 #include "smp_serial.h"
+#include "smp_stat.h"
 #include "smp_stream.h"
 #include "text.h"
 
 #define SILENCE_SECONDS 1u /* after which the rest of a packet does not come any more */
 
 static struct line line;
-static int held = -1; /* a byte that came while a line was being served */
+
+/* Bytes that came while a line was being served: the first that is not SMP's, perhaps behind one
+ * that might have been. */
+static uint8_t held[2];
+static uint32_t held_bytes;
+static uint32_t maybe; /* 1: the last byte was such a one, and is in held[0] */
 
 static uint8_t frame[BOARD_SMP_BUFFER_BYTES];
 static uint8_t answer[BOARD_SMP_ANSWER_BYTES];
@@ -25,11 +32,27 @@ static struct smp_server server = { .answer = answer, .answer_cap = sizeof answe
 static const struct hal_uart *asked; /* where the request came from that is being served */
 static uint64_t console_heard, radio_heard; /* when, in ticks */
 
+static const struct smp_stat_field server_fields[] = {
+    { "requests", &server.counts.requests },
+    { "refused", &server.counts.refused },
+    { "dropped", &server.counts.dropped },
+    { "damaged", &serial.bad },
+};
+static const struct smp_stat_field model_fields[] = {
+    { "inferences", &model_counts.inferences },
+    { "refused", &model_counts.refused },
+};
+static const struct smp_stat stats[] = {
+    { "smp_svr_stats", server_fields, sizeof server_fields / sizeof server_fields[0] },
+    { "model", model_fields, sizeof model_fields / sizeof model_fields[0] },
+};
+
 void console_start(void)
 {
     server.groups = groups;
     server.group_count = group_count;
     smp_os_start(sizeof frame);
+    smp_stat_start(stats, sizeof stats / sizeof stats[0]);
 }
 
 static void serve_line(int terminator)
@@ -81,14 +104,15 @@ static int is_silent_since(uint64_t heard, uint64_t now)
     return now - heard > (uint64_t)SILENCE_SECONDS * hal.clock->hz;
 }
 
-/* Both lines receive into `frame`. The console goes first: a radio's packet that is under way when
- * one begins there is lost, and sent again by a host that gets no answer. */
-static void poll_radio(void)
+/* A byte of the radio; 0 if there is none. Both lines receive into `frame`. The console goes first:
+ * a radio's packet that is under way when one begins there is lost, and sent again by a host that
+ * gets no answer. */
+static int poll_radio(void)
 {
     const int byte = hal.radio ? hal.radio->read() : -1;
 
     if (byte < 0) {
-        return;
+        return 0;
     }
     const uint64_t now = hal.clock->ticks();
 
@@ -109,6 +133,28 @@ static void poll_radio(void)
         asked = hal.radio;
         (void)smp_start(&server, frame, bytes);
     }
+    return 1;
+}
+
+/* A line begins on the console. */
+static void lose_stream(void)
+{
+    if (smp_stream_is_open(&stream)) {
+        smp_stream_lose(&stream);
+    }
+}
+
+/* The next byte, of those that waited first; -1 if there is none. */
+static int next_byte(void)
+{
+    if (held_bytes == 0) {
+        return hal.uart->read();
+    }
+    const int byte = held[0];
+
+    held[0] = held[1];
+    held_bytes--;
+    return byte;
 }
 
 void console_poll(void)
@@ -116,23 +162,25 @@ void console_poll(void)
     if (step()) {
         return;
     }
-    const int byte = held >= 0 ? held : hal.uart->read();
+    if (maybe) {
+        (void)line_push(&line, held[0]);
+        maybe = 0;
+    }
+    const int byte = next_byte();
 
     if (byte < 0) {
-        poll_radio();
+        (void)poll_radio();
         return;
     }
-    held = -1;
     console_heard = hal.clock->ticks();
     switch (smp_serial_push(&serial, (uint8_t)byte)) {
     case SMP_SERIAL_OTHER:
+    case SMP_SERIAL_MAYBE:
         serve_line(line_push(&line, byte));
         break;
     case SMP_SERIAL_BEGIN:
-        if (smp_stream_is_open(&stream)) {
-            smp_stream_lose(&stream);
-        }
-        line_clear(&line);
+        lose_stream();
+        line_clear(&line); /* it was cut off, or is what MAYBE left */
         break;
     case SMP_SERIAL_PACKET:
         start_request();
@@ -140,5 +188,42 @@ void console_poll(void)
     case SMP_SERIAL_TAKEN:
     default:
         break;
+    }
+}
+
+/* Bytes of the console up to one that is not SMP's, or to a whole packet. */
+static void poll_console_smp(void)
+{
+    while (held_bytes == 0 && !smp_is_busy(&server)) {
+        const int byte = hal.uart->read();
+
+        if (byte < 0) {
+            return;
+        }
+        console_heard = hal.clock->ticks();
+        const enum smp_serial_event event = smp_serial_push(&serial, (uint8_t)byte);
+
+        held[maybe] = (uint8_t)byte;
+        if (event == SMP_SERIAL_PACKET) {
+            start_request();
+        } else if (event == SMP_SERIAL_BEGIN) {
+            lose_stream();
+        } else if (event == SMP_SERIAL_OTHER) {
+            held_bytes = maybe + 1;
+        }
+        maybe = event == SMP_SERIAL_MAYBE;
+        if (maybe) {
+            held[0] = (uint8_t)byte;
+        }
+    }
+}
+
+void console_poll_smp(void)
+{
+    if (step()) {
+        return;
+    }
+    poll_console_smp();
+    while (!smp_is_busy(&server) && poll_radio()) {
     }
 }

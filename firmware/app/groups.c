@@ -4,13 +4,17 @@
 #include "board_config.h"
 #include "smp_image.h"
 #include "smp_meter.h"
+#include "smp_model.h"
 #include "smp_os.h"
+#include "smp_stat.h"
 
 const struct smp_group *const groups[] = {
     &smp_os_group,
 #if BOARD_SMP_IMAGES
     &smp_image_group,
 #endif
+    &smp_stat_group,
+    &smp_model_group,
 #if BOARD_METERING
     &smp_meter_group,
 #endif

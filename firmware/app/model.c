@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "board_config.h"
+#include "console.h"
 #include "hal.h"
 #include "metering.h"
+#include "nv_crc.h"
 #include "status.h"
 
 #define ARENA(n) __attribute__((aligned(CAPSULE_ALIGN), section(".arena_" #n)))
@@ -17,7 +19,9 @@ static uint8_t arena_1[BOARD_ARENA_1_BYTES] ARENA(1);
 #define arena_1 0
 #endif
 
-static const struct capsule_memory memory = { .region = { arena_0, arena_1 } };
+static const struct capsule_memory memory = {
+    .region = { arena_0, arena_1 }, .between = console_poll_smp
+};
 static const uint32_t arena_bytes[CAPSULE_REGIONS] = { BOARD_ARENA_0_BYTES,
                                                        BOARD_ARENA_1_BYTES };
 
@@ -31,6 +35,9 @@ static const struct capsule none = {
     .name = "-", .kernels = "-", .policy = CAPSULE_UNMETERED, .reset = nothing, .invoke = nothing
 };
 static const struct capsule *capsule = &none;
+
+struct model_counts model_counts;
+static int is_running;
 
 static uint8_t *staging;
 static uint32_t staging_bytes;
@@ -243,35 +250,103 @@ static void copy_inputs(void)
     }
 }
 
+int model_is_running(void)
+{
+    return is_running;
+}
+
+/* Runs the model once, its inputs being in place. */
+static uint64_t run(void)
+{
+    const uint64_t start = hal.clock->ticks();
+
+    is_running = 1;
+    capsule->invoke(&memory);
+    is_running = 0;
+    return hal.clock->ticks() - start;
+}
+
+static int infer_once(uint64_t *ticks)
+{
+    const int err = metering_charge();
+
+    if (err) {
+        return err;
+    }
+    if (staging_bytes > 0) {
+        copy_inputs();
+    } else {
+        forget_inputs();
+    }
+    *ticks += run();
+    model_counts.inferences++;
+    return STATUS_OK;
+}
+
 int model_infer(uint32_t n, uint64_t *ticks)
 {
+    int err = capsule == &none                ? STATUS_EMODEL
+              : !inputs_are_loaded()          ? STATUS_EINPUT
+              : n > 1 && staging_bytes == 0 ? STATUS_EONCE
+                                              : STATUS_OK;
+
     *ticks = 0;
+    for (; !err && n > 0; n--) {
+        err = infer_once(ticks);
+    }
+    model_counts.refused += err != STATUS_OK;
+    return err;
+}
+
+/* The next number of the self-test's sequence (xorshift32), as firmware/SPEC.md has it. */
+static int8_t draw(uint32_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    return (int8_t)(*state >> 24);
+}
+
+static void put_drawn(const struct capsule_tensor *input, uint32_t element, int8_t drawn)
+{
+    const uint32_t elements = model_elements(input);
+    const uint32_t width = elements > 0 ? input->bytes / elements : 0;
+    uint8_t *const to = address(input) + element * width;
+    const float real = (float)drawn / 16.0f;
+    const int64_t wide = drawn;
+
+    if (input->dtype == CAPSULE_F32) {
+        memcpy(to, &real, sizeof real);
+    } else if (input->dtype == CAPSULE_BOOL) {
+        *to = drawn & 1;
+    } else {
+        memcpy(to, &wide, width); /* all targets are little-endian */
+    }
+}
+
+int model_self_test(uint32_t *crc)
+{
+    uint32_t state = capsule->test_seed;
+
+    *crc = 0;
     if (capsule == &none) {
         return STATUS_EMODEL;
     }
-    if (!inputs_are_loaded()) {
-        return STATUS_EINPUT;
+    capsule->reset(&memory);
+    if (staging_bytes == 0) {
+        forget_inputs();
     }
-    if (n > 1 && staging_bytes == 0) {
-        return STATUS_EONCE;
-    }
-    for (; n > 0; n--) {
-        const int err = metering_charge();
-
-        if (err) {
-            return err;
+    for (uint32_t i = 0; i < capsule->input_count; i++) {
+        for (uint32_t j = 0; j < model_elements(&capsule->inputs[i]); j++) {
+            put_drawn(&capsule->inputs[i], j, draw(&state));
         }
-        if (staging_bytes > 0) {
-            copy_inputs();
-        } else {
-            forget_inputs();
-        }
-        const uint64_t start = hal.clock->ticks();
-
-        capsule->invoke(&memory);
-        *ticks += hal.clock->ticks() - start;
     }
-    return STATUS_OK;
+    (void)run();
+    for (uint32_t i = 0; i < capsule->output_count; i++) {
+        *crc = nv_crc32(*crc, address(&capsule->outputs[i]), capsule->outputs[i].bytes);
+    }
+    capsule->reset(&memory);
+    return *crc == capsule->test_crc ? STATUS_OK : STATUS_ETEST;
 }
 
 const uint8_t *model_output(uint32_t index, uint32_t offset, uint32_t len)

@@ -56,6 +56,21 @@ const uint8_t *model_staged(uint32_t *len);
  * metering_charge() says: then those before have run. */
 int model_infer(uint32_t n, uint64_t *ticks);
 
+/* Runs the model on the inputs drawn for its self-test, from the start of its state, where it leaves
+ * it. STATUS_ETEST if the outputs, whose CRC-32 goes to *crc, are other than they must be. Inputs
+ * are not lost where there is a staging buffer; outputs are. */
+int model_self_test(uint32_t *crc);
+
+/* 1 while the model runs: what comes between two of its layers must leave it alone. */
+int model_is_running(void);
+
+/* Counted from start-up. */
+struct model_counts {
+    uint32_t inferences;
+    uint32_t refused; /* inferences that were asked for and not done */
+};
+extern struct model_counts model_counts;
+
 /* Bytes [offset, offset + len) of output `index`, or null if there are no such bytes. */
 const uint8_t *model_output(uint32_t index, uint32_t offset, uint32_t len);
 

@@ -21,6 +21,8 @@ const char *status_text(int status)
         "no prepaid query is left",
         "the counter of queries is worn out",
         "the records of prepaid queries do not verify",
+        "the model is running",
+        "self-test failed",
     };
     const unsigned index = (unsigned)-status;
 

@@ -21,6 +21,8 @@ enum status {
     STATUS_EEMPTY = -14,   /* no prepaid query is left for this model */
     STATUS_EWORN = -15,    /* the counter of queries is near the end of its life */
     STATUS_EMETER = -16,   /* the records of prepaid queries are missing, spoilt or old */
+    STATUS_EBUSY = -17,    /* the model is running */
+    STATUS_ETEST = -18,    /* the model's self-test gave other outputs than it must */
 };
 
 /* A few words for a person. */

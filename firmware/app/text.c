@@ -10,6 +10,7 @@
 #include "images.h"
 #include "line.h"
 #include "model.h"
+#include "nv_crc.h"
 #include "out.h"
 #include "stack.h"
 #include "status.h"
@@ -167,7 +168,7 @@ static int serve_load(char *arguments)
     if (len < 0) {
         return STATUS_EDATA;
     }
-    if (codec_crc32((const uint8_t *)data, (size_t)len) != crc) {
+    if (nv_crc32(0, data, (size_t)len) != crc) {
         return STATUS_ECRC;
     }
     const int32_t loaded = model_load(index, offset, (const uint8_t *)data, (size_t)len);
@@ -220,7 +221,7 @@ static int serve_read(char *arguments)
     out_text("ok ");
     out_chars(text, CODEC_BASE64_CHARS(len));
     out_text(" ");
-    out_hex(codec_crc32(bytes, len), 8);
+    out_hex(nv_crc32(0, bytes, len), 8);
     out_end();
     return STATUS_OK;
 }

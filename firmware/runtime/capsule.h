@@ -48,6 +48,10 @@ enum capsule_policy {
 
 struct capsule_memory {
     uint8_t *region[CAPSULE_REGIONS];
+
+    /* Called between two layers, so that the caller can serve others while the model runs; NULL:
+     * not. It must leave the regions alone. */
+    void (*between)(void);
 };
 
 struct capsule {
@@ -69,6 +73,8 @@ struct capsule {
     const char *const *labels;    /* label_count names of the first output's classes */
     const char *const *layers;    /* layer_count names, in the order they run */
     uint32_t macs;                /* multiply-accumulates of one inference */
+    uint32_t test_seed;           /* self-test, firmware/SPEC.md: what the inputs are drawn from, */
+    uint32_t test_crc;            /* and the CRC-32 of the outputs they give after reset() */
 
     /* Puts state tensors (SVDF, LSTM) at their start. Call once before the first invoke. */
     void (*reset)(const struct capsule_memory *memory);

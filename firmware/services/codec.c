@@ -12,24 +12,6 @@ uint16_t codec_crc16(uint16_t crc, const uint8_t *bytes, size_t len)
     return crc;
 }
 
-uint32_t codec_crc32(const uint8_t *bytes, size_t len)
-{
-    /* One nibble at a time: 64 bytes of table instead of 1024. */
-    static const uint32_t table[16] = {
-        0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u,
-        0x4db26158u, 0x5005713cu, 0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu,
-        0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu,
-    };
-    uint32_t crc = 0xffffffffu;
-
-    for (; len > 0; len--) {
-        crc ^= *bytes++;
-        crc = (crc >> 4) ^ table[crc & 15];
-        crc = (crc >> 4) ^ table[crc & 15];
-    }
-    return ~crc;
-}
-
 static char base64_char(uint32_t six)
 {
     return "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[six & 63];

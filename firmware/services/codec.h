@@ -1,4 +1,4 @@
-/* Bytes as text and their checksum. SPDX-License-Identifier: Apache-2.0 */
+/* Bytes as text, and CRC-16. SPDX-License-Identifier: Apache-2.0 */
 #ifndef CODEC_H
 #define CODEC_H
 
@@ -9,9 +9,6 @@ enum { CODEC_EFORM = -60 /* not base64 */ };
 
 /* CRC-16 of XMODEM (polynomial 0x1021), of the bytes after those that gave `crc`; 0 to begin. */
 uint16_t codec_crc16(uint16_t crc, const uint8_t *bytes, size_t len);
-
-/* CRC-32 of IEEE 802.3, as zlib's crc32(0, ...). */
-uint32_t codec_crc32(const uint8_t *bytes, size_t len);
 
 /* Characters codec_base64_encode() writes for len bytes, without a terminator. */
 #define CODEC_BASE64_CHARS(len) (((len) + 2) / 3 * 4)

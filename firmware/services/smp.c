@@ -136,11 +136,13 @@ uint32_t smp_step(struct smp_server *server)
 {
     struct smp_request *const r = &server->request;
 
-    if (!smp_is_busy(server)) {
+    if (!smp_is_busy(server) || server->is_in_step) {
         return 0;
     }
+    server->is_in_step = 1;
     const int rc = call(server);
 
+    server->is_in_step = 0;
     if (rc == SMP_AGAIN) {
         return 0;
     }

@@ -89,6 +89,7 @@ struct smp_server {
     const uint8_t *packet;
     uint32_t packet_bytes;
     int refusal; /* settled before any handler is asked */
+    uint8_t is_in_step;
 };
 
 /* Takes a request, which must stay where it is until it is answered. Returns 0, or SMP_EBUSY
@@ -98,7 +99,8 @@ int smp_start(struct smp_server *server, const uint8_t *packet, uint32_t bytes);
 /* 1 from smp_start() on until the answer is there. */
 int smp_is_busy(const struct smp_server *server);
 
-/* Does one thing for the request. Returns the bytes of the answer in server->answer once it is
+/* Does one thing for the request; nothing, when a handler is at it already and what it does calls
+ * here. Returns the bytes of the answer in server->answer once it is
  * complete; 0 while it is not, or when there will be none. */
 uint32_t smp_step(struct smp_server *server);
 

@@ -113,7 +113,7 @@ enum smp_serial_event smp_serial_push(struct smp_serial *s, uint8_t byte)
             give_up(s); /* a line feed was lost */
         }
         s->state = byte == FIRST_0 ? AFTER_FIRST_0 : AFTER_NEXT_0;
-        return SMP_SERIAL_OTHER;
+        return SMP_SERIAL_MAYBE;
     }
     switch (s->state) {
     case AFTER_FIRST_0:

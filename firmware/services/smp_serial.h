@@ -31,10 +31,11 @@ struct smp_serial {
 };
 
 enum smp_serial_event {
-    SMP_SERIAL_OTHER = 0,  /* the byte may belong to somebody else; a lone 04 or 06, too */
-    SMP_SERIAL_BEGIN = 1,  /* a line begins; whatever line went before was not ended */
-    SMP_SERIAL_TAKEN = 2,
-    SMP_SERIAL_PACKET = 3, /* it completed a packet: smp_serial_packet() */
+    SMP_SERIAL_OTHER = 0,  /* the byte belongs to somebody else */
+    SMP_SERIAL_MAYBE = 1,  /* likewise, unless SMP_SERIAL_BEGIN follows at once */
+    SMP_SERIAL_BEGIN = 2,  /* a line begins; whatever line went before was not ended */
+    SMP_SERIAL_TAKEN = 3,
+    SMP_SERIAL_PACKET = 4, /* it completed a packet: smp_serial_packet() */
 };
 
 enum smp_serial_event smp_serial_push(struct smp_serial *serial, uint8_t byte);

@@ -40,7 +40,7 @@ class _Tensor(ctypes.Structure):
 
 
 class _Memory(ctypes.Structure):
-    _fields_ = [("region", ctypes.c_void_p * 2)]
+    _fields_ = [("region", ctypes.c_void_p * 2), ("between", ctypes.c_void_p)]
 
 
 class _Capsule(ctypes.Structure):
@@ -63,6 +63,8 @@ class _Capsule(ctypes.Structure):
         ("labels", ctypes.c_void_p),
         ("layers", ctypes.POINTER(ctypes.c_char_p)),
         ("macs", ctypes.c_uint32),
+        ("test_seed", ctypes.c_uint32),
+        ("test_crc", ctypes.c_uint32),
         ("reset", ctypes.CFUNCTYPE(None, ctypes.POINTER(_Memory))),
         ("invoke", ctypes.CFUNCTYPE(None, ctypes.POINTER(_Memory))),
     ]

@@ -10,6 +10,7 @@ from tinyseal.codegen.emission import Emission, Emitted
 from tinyseal.codegen.emitters import EMITTERS
 from tinyseal.codegen.templates import render
 from tinyseal.graph.ir import DType, Tensor
+from tinyseal.graph.selftest import SEED, expected_crc
 from tinyseal.plan.model import Plan, Step
 
 REGIONS: Final = 2  # CAPSULE_REGIONS
@@ -81,6 +82,8 @@ def generate_capsule(plan: Plan, kernels: str = "auto", terms: Terms = UNMETERED
         model_id_bytes=[f"0x{b:02x}" for b in bytes.fromhex(plan.graph.model_id)],
         family_bytes=[f"0x{b:02x}" for b in family_id(terms.family)],
         policy="CAPSULE_METERED" if terms.is_metered else "CAPSULE_UNMETERED",
+        test_seed=SEED,
+        test_crc=expected_crc(plan.graph),
         inputs=[_tensor(plan, i) for i in plan.graph.inputs],
         outputs=[_tensor(plan, i) for i in plan.graph.outputs],
         arena_bytes=per_region(plan.arena_bytes),
