@@ -1,11 +1,15 @@
 """Prepaid queries on virtual boards: the firmware as it ships."""
 
 import asyncio
+import json
+import shutil
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from smpclient import SMPClient
 from smpclient.transport.serial import SMPSerialTransport
+from typer.testing import CliRunner
 
 from support.boards import booted, firmware, scons
 from support.metered import (
@@ -18,6 +22,7 @@ from support.metered import (
     provisioned,
 )
 from tinyseal.build.firmware import ROOT
+from tinyseal.cli import app
 from tinyseal.codegen.generate import family_id
 from tinyseal.device.client import Client, RefusedError, open_port
 from tinyseal.device.smp_meter import (
@@ -31,6 +36,7 @@ from tinyseal.device.smp_meter import (
 from tinyseal.fleet.receipts import read_receipt
 from tinyseal.fleet.vouchers import Voucher, to_text
 from tinyseal.graph.load import load_model
+from tinyseal.package.files import write_secret
 
 SMALL = Path("tests/corpus/chain.tflite")
 EEMPTY, EMETER = 14, 16
@@ -97,6 +103,48 @@ def test_buy_redeem_spend_refuse_top_up_sync(board, tmp_path):
         again, new = ask(machine.port, ReceiptRead(have=0), ReceiptRead(have=1))
         assert again.receipt == made.receipt
         assert read_receipt(new.receipt, DEVICE_KEY.raw).previous == first.hash
+
+
+def cli(*words, code=0):
+    done = CliRunner().invoke(app, ["meter", *map(str, words)])
+    assert done.exit_code == code, (done.output, done.exception)
+    return done.stdout
+
+
+@pytest.mark.parametrize("board", ["qemu-m4", "host"])
+def test_the_tool_from_price_to_an_old_flash(board, tmp_path, monkeypatch):
+    """What an operator does, and what a user with a programmer does about it."""
+    monkeypatch.setenv("TINYSEAL_DATABASE", f"sqlite:///{tmp_path}/fleet.db")
+    request = metered_firmware(board, SMALL)
+    image, flash, old = provisioned(request, tmp_path), tmp_path / "flash.bin", tmp_path / "old.bin"
+    sold = ("issue", "--device", DEVICE_ID.hex(), "--key", tmp_path / "vendor.pem")
+    private = VENDOR.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write_secret(tmp_path / "vendor.pem", private)
+    cli("price", "0.01", "--model", SMALL)
+    with metered_board(request, image, flash) as machine:
+        at = ("--port", machine.port)
+        cli("sync", *at, "--enroll")
+        cli(*sold, "--model", SMALL, "-n", 2, "--out", tmp_path / "one.bin")
+        assert json.loads(cli("redeem", tmp_path / "one.bin", *at, "--json"))["balance"] == 2
+        assert infer(request, machine.port, 3) == [0, 0, EEMPTY]
+        assert "0 queries left, 2 used" in cli("status", *at)
+        text = cli(*sold, "--family", FAMILY, "-n", 5).split()
+        cli("redeem", *text, *at)
+        done = CliRunner().invoke(app, ["meter", "redeem", *text, *at])
+        assert done.exit_code == 1 and "redeemed before" in str(done.exception)
+        told = json.loads(cli("sync", *at, "--json"))
+        assert (told["counter"], told["findings"]) == (2, [])
+    shutil.copy(flash, old)
+    with metered_board(request, image, flash) as machine:
+        assert infer(request, machine.port, 4) == [0] * 4
+        assert json.loads(cli("sync", "--port", machine.port, "--json"))["counter"] == 6
+    assert json.loads(cli("reconcile", "--json"))["findings"] == []
+    assert "0.02 EUR" in cli("report")
+    with metered_board(request, image, old) as machine:  # the flash of before
+        assert infer(request, machine.port, 5) == [0] * 5, "it serves again, that is the truth"
+        told = json.loads(cli("sync", "--port", machine.port, "--json", code=1))
+        assert {f["kind"] for f in told["findings"]} == {"rollback"}
+    assert "rollback" in cli("reconcile", code=1)
 
 
 def test_a_metered_model_on_a_board_without_identity_is_refused(tmp_path):

@@ -19,6 +19,7 @@ from tinyseal.cli import (
     keys,
     merge,
     meter,
+    meter_device,
     ota,
     ota_campaign,
     provision,
@@ -50,6 +51,9 @@ torture.app.command("meter")(torture_meter.meter)
 torture.app.command("kernels")(torture_kernels.kernels)
 app.add_typer(torture.app, name="torture")
 app.add_typer(hil.app, name="hil")
+meter.app.command("status")(meter_device.status)
+meter.app.command("redeem")(meter_device.redeem)
+meter.app.command("sync")(meter_device.sync)
 app.add_typer(meter.app, name="meter")
 
 

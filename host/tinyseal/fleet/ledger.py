@@ -55,7 +55,7 @@ class MeterDevice(Base):
     id: Mapped[bytes] = mapped_column(LargeBinary(DEVICE_ID_BYTES), unique=True)
     public_key: Mapped[bytes] = mapped_column(LargeBinary(KEY_BYTES))
     name: Mapped[str] = mapped_column(String(100), default="")
-    newest: Mapped[int] = mapped_column(BigInteger, default=0)  # sequence of its receipts
+    newest: Mapped[int] = mapped_column(BigInteger, default=0)  # number of its last new receipt
 
 
 class MeterSubject(Base):
@@ -258,7 +258,8 @@ class Ledger:
             )
 
     def newest(self, device: bytes) -> int:
-        """Number of the newest receipt of a device; 0 without one, or of a device not known."""
+        """Number of the receipt that came last from a device; 0 without one, or if it is not known.
+        Not the highest: behind an old flash the device goes on from an old one."""
         with self.engine.connect() as c:
             found = c.execute(
                 select(MeterDevice.newest).where(MeterDevice.id == device)
@@ -289,7 +290,7 @@ class Ledger:
                 c.execute(
                     update(MeterDevice)
                     .where(MeterDevice.number == number)
-                    .values(newest=max(newest, receipt.sequence))
+                    .values(newest=receipt.sequence)
                 )
         return Stored(receipt, known is None, newest)
 
