@@ -178,6 +178,101 @@ def test_fault_names_key_and_expectation(tmp_path, change, fault):
     assert faults(tmp_path, change) == [fault]
 
 
+BOOTING = """
+[[partition]]
+name = "model_a"
+role = "capsule"
+offset = 0x24000
+bytes = 0x8000
+
+[[partition]]
+name = "model_b"
+role = "capsule"
+offset = 0x2c000
+bytes = 0x8000
+
+[[partition]]
+name = "counter"
+role = "counter"
+offset = 0x34000
+bytes = 0x8000
+
+[boot]
+mode = "swap"
+
+[clock]"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        (
+            [('"swap"', '"xip"\nencrypted = true')],
+            'boot.encrypted: expected false with mode = "xip": flash that images run in place from '
+            'holds them in the clear; mode = "swap" decrypts an image when it is installed, "ram" '
+            "when it is loaded\n"
+            'partition: expected 1 of role "storage" with boot.encrypted, has 0',
+        ),
+        (
+            [('"swap"', '"swap"\nencrypted = true')],
+            'partition: expected 1 of role "storage" with boot.encrypted, has 0',
+        ),
+        ([('"swap"', '"copy"')], 'boot.mode: expected "xip", "swap" or "ram", is "copy"'),
+        (
+            [('"swap"', '"ram"')],
+            'boot.app: expected a table with address, bytes with mode = "ram"\n'
+            'boot.capsule: expected a table with address, bytes with mode = "ram"',
+        ),
+        (
+            [
+                (
+                    '"swap"',
+                    '"ram"\napp = { address = 0x20000100, bytes = 0x4000 }\n'
+                    "capsule = { address = 0x20004000, bytes = 0x10000 }",
+                )
+            ],
+            "boot.app.address: expected a multiple of 0x200, is 0x20000100\n"
+            "boot.capsule: expected to lie within one memory, is 0x20004000 to 0x20014000\n"
+            "boot.capsule: overlaps boot.app: starts at 0x20004000, boot.app ends at 0x20004100",
+        ),
+        (
+            [('name = "boot"\nrole = "bootloader"', 'name = "boot"\nrole = "storage"')],
+            'partition: expected 1 of role "bootloader", has 0; reset begins in rom, the flash of '
+            "the other partitions",
+        ),
+        (
+            [('name = "model_b"\nrole = "capsule"', 'name = "model_b"\nrole = "storage"')],
+            'partition: expected 2 of role "capsule" with [boot], has 1',
+        ),
+        (
+            [("erase_bytes = 4096", "erase_bytes = 64")],
+            'boot.mode: expected another with these slots: "swap" takes 4604 steps, at most 4095 '
+            "fit the state register; three for each erase unit of slot a of both images",
+        ),
+        (
+            [
+                (
+                    '[[memory]]\nname = "rom"',
+                    '[[memory]]\nname = "code"\nkind = "flash"\nbase = 0x80000\nbytes = 0x1000\n\n'
+                    '[[memory]]\nname = "rom"',
+                )
+            ],
+            'partition: expected none of role "bootloader", has 1; reset begins in code, and '
+            "partitions are of rom",
+        ),
+    ],
+)
+def test_fault_of_boot_names_key_and_way_out(tmp_path, changes, fault):
+    assert faults(tmp_path, ("[clock]", BOOTING), *changes) == fault.split("\n")
+
+
+def test_a_board_that_swaps_links_for_slot_a(tmp_path):
+    (tmp_path / "toy.toml").write_text(GOOD.replace("[clock]", BOOTING))
+    board = load_board(str(tmp_path / "toy.toml"))
+    assert board.has_one_place and board.boot.encrypted is False
+    assert [board.image_address("app", slot) for slot in (0, 1)] == [0x4000, 0x4000]
+
+
 def test_missing_flash_section_names_its_keys(tmp_path):
     start, end = GOOD.index("[flash]"), GOOD.index("[clock]")
     assert faults(tmp_path, (GOOD[start:end], "")) == [

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tinyseal.board import load_board
+from tinyseal.build.firmware import link
+from tinyseal.errors import BuildError
+
 PROJECT = Path(__file__).resolve().parents[1]
 FOLDERS = ("boards", "codegen_templates", "firmware", "host", "keys")
 MODEL = "models/ad_int8.tflite"  # the quickest to plan
@@ -175,9 +179,28 @@ def test_a_model_too_large_for_the_flash_says_by_how_much(fresh):
     result = fresh.scons("board=qemu-m0", f"model={MODEL}")
     assert result.returncode != 0
     errors = [line for line in result.stderr.splitlines() if "error" in line.lower()]
-    assert "qemu-m0: capsule_" in errors[0]
-    assert "B too small" in errors[0]
+    assert (
+        "qemu-m0: the capsule has " in errors[0] and " B too many; try a smaller model" in errors[0]
+    )
     assert "overflowed" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("region", "expected"),
+    [
+        (
+            "bootloader",
+            "the bootloader has 28,772 B, bootloader has room for 28,672: 100 B too many",
+        ),
+        ("app_b", "the application has 35,108 B, app_b has room for 35,008: 100 B too many"),
+        ("capsule_a", "the capsule has 69,924 B, capsule_a has room for 69,824: 100 B too many"),
+        ("ram", "ram is 100 B too small"),
+    ],
+)
+def test_what_is_too_large_for_its_place_is_told_with_the_numbers(region, expected):
+    says = f'echo "region \\`{region}\' overflowed by 100 bytes" >&2; exit 1'
+    with pytest.raises(BuildError, match=f"^qemu-m0: {expected}"):
+        link(["sh", "-c", says], load_board("qemu-m0"))
 
 
 def test_a_second_board_leaves_the_first_alone(project):

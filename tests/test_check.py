@@ -48,6 +48,39 @@ name = "boot"
 role = "bootloader"
 offset = 0
 bytes = 0x4000
+
+[[partition]]
+name = "counter"
+role = "counter"
+offset = 0x4000
+bytes = 0x8000
+
+[[partition]]
+name = "app_a"
+role = "app"
+offset = 0xc000
+bytes = 0x8000
+
+[[partition]]
+name = "app_b"
+role = "app"
+offset = 0x14000
+bytes = 0x8000
+
+[[partition]]
+name = "model_a"
+role = "capsule"
+offset = 0x1c000
+bytes = %(model)d
+
+[[partition]]
+name = "model_b"
+role = "capsule"
+offset = %(model_b)d
+bytes = %(model)d
+
+[boot]
+mode = "xip"
 """
 
 
@@ -68,11 +101,12 @@ def run(monkeypatch, capsys):
 
 @pytest.fixture
 def small(tmp_path):
-    """Path of a board with so much flash and arena."""
+    """Path of a board with slots of so many bytes for the model, and so much arena."""
 
-    def make(flash: int = 0x80000, arena: int = 0x8000) -> Path:
+    def make(model: int = 0x60000, arena: int = 0x8000) -> Path:
         path = tmp_path / "small.toml"
-        path.write_text(SMALL % {"flash": flash, "arena": arena})
+        numbers = {"model": model, "model_b": 0x1C000 + model, "flash": 0x5C000 + 2 * model}
+        path.write_text(SMALL % {**numbers, "arena": arena})
         return path
 
     return make
@@ -114,10 +148,32 @@ def test_too_small_an_arena_exits_1_and_says_by_how_much(run, small):
     assert "does not fit: small: arena needs 768 B, 512 B free; largest: " in out
 
 
-def test_too_small_a_flash_exits_1(run, small):
-    code, out, _ = run("check", MODELS / "ad_int8.tflite", "--board", small(flash=0x10000))
+def test_a_model_larger_than_its_slot_exits_1_though_the_flash_is_larger(run, small):
+    words = ("check", MODELS / "ad_int8.tflite", "--board", small(model=0x2C000))
+    code, out, _ = run(*words)
     assert code == 1
-    assert "does not fit: flash needs about" in out
+    room = 0x2C000 - 0x1000 - 0x200 - 320  # less trailer, header, TLVs
+    assert "does not fit: the capsule has about" in out
+    assert f"its slot model_a has room for {room:,}:" in out and "B too many" in out
+    flash = json.loads(run(*words, "--json")[1])["flash"]
+    assert (flash["slot"], flash["free"], flash["fits"]) == ("model_a", room, False)
+    assert (
+        room < flash["bytes"] == flash["weights"] + flash["code_estimate"] < 0x1C000 + 2 * 0x2C000
+    )
+
+
+def test_an_application_larger_than_its_slot_is_told(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("tinyseal.cli.check.ROOT", tmp_path)
+    words = ("check", MODELS / "ad_int8.tflite", "--board", "qemu-m4")
+    assert json.loads(run(*words, "--json")[1])["app"]["bytes"] is None
+    (tmp_path / "build/qemu-m4").mkdir(parents=True)
+    built = tmp_path / "build/qemu-m4/app_a.bin"
+    built.write_bytes(bytes(257_216))
+    assert run(*words)[0] == 0
+    built.write_bytes(bytes(257_217))
+    code, out, _ = run(*words)
+    assert code == 1
+    assert "the application has 257,217 B, its slot app_a has room for 257,216: 1 B too" in out
 
 
 def test_plot_is_a_picture_with_every_buffer(run, small, tmp_path):
@@ -239,7 +295,7 @@ def test_partitions_are_drawn_with_the_room_between_them(run, small):
     assert code == 0
     lines = out.splitlines()
     boot = next(i for i, line in enumerate(lines) if "boot" in line and "16 KiB" in line)
-    free = next(i for i, line in enumerate(lines) if "free" in line and "496 KiB" in line)
+    free = next(i for i, line in enumerate(lines) if "free" in line and "256 KiB" in line)
     assert boot < free and "0x00004000" in "\n".join(lines[boot:free])
 
 

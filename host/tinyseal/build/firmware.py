@@ -17,6 +17,7 @@ from tinyseal.build.third_party import CmsisNn, cmsis_nn, monocypher
 from tinyseal.codegen.firmware import (
     Identity,
     ImageName,
+    bootloader_place,
     firmware_of,
     generate_app_script,
     generate_bare_script,
@@ -24,6 +25,7 @@ from tinyseal.codegen.firmware import (
     generate_boot_config,
     generate_bootloader_script,
     generate_capsule_script,
+    image_place,
 )
 from tinyseal.codegen.generate import UNMETERED, Terms, generate_capsule
 from tinyseal.errors import BuildError
@@ -289,7 +291,7 @@ def model_texts(request: Request) -> dict[str, str]:
 
 
 def link(command: Sequence[str], board: Board) -> None:
-    """Runs the linker. BuildError says which memory is too small, by how much; what else a
+    """Runs the linker. BuildError says what is too large for its place, by how much; what else a
     linker may complain about it passes on."""
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     sys.stderr.write("" if result.returncode else result.stderr)
@@ -308,11 +310,31 @@ def link(command: Sequence[str], board: Board) -> None:
         )
     if not overflows:
         raise BuildError(f"{board.name}: the linker failed:\n{result.stderr.rstrip()}")
-    needs = ", ".join(f"{name} is {int(excess):,} B too small" for name, excess in overflows)
-    raise BuildError(
-        f"{board.name}: {needs} for this firmware; try a smaller model or another board "
-        f"(tinyseal check MODEL --board {board.name} says what takes how much)"
-    )
+    needs = "; ".join(_excess(board, name, int(excess)) for name, excess in overflows)
+    raise BuildError(f"{board.name}: {needs}")
+
+
+def _excess(board: Board, region: str, excess: int) -> str:
+    """What is too large for a region of a linker script, by how much, and the way out."""
+    for place, what, way_out in (
+        (bootloader_place(board), "bootloader", "give it more, or take away from [boot]"),
+        *((image_place(board, "app", i), "application", "give its slots more") for i in (0, 1)),
+        *(
+            (
+                image_place(board, "capsule", i),
+                "capsule",
+                f"try a smaller model (tinyseal check MODEL --board {board.name} says what takes "
+                "how much)",
+            )
+            for i in (0, 1)
+        ),
+    ):
+        if place.name == region:
+            return (
+                f"the {what} has {place.bytes + excess:,} B, {region} has room for "
+                f"{place.bytes:,}: {excess:,} B too many; {way_out}"
+            )
+    return f"{region} is {excess:,} B too small for this firmware; try a smaller model"
 
 
 def generator_inputs() -> list[Path]:

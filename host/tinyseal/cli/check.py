@@ -11,9 +11,12 @@ from rich.columns import Columns
 from rich.table import Table
 from rich.text import Text
 
+from tinyseal.board import Board
+from tinyseal.build.firmware import DEFAULT_MODEL, ROOT, Request
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.drawing import arena_svg, arena_text, marked
 from tinyseal.cli.output import JsonOption, console, print_json
+from tinyseal.codegen.firmware import ImageName
 from tinyseal.codegen.generate import emit_layers
 from tinyseal.errors import PlanError, UsageError
 from tinyseal.graph.ops import LOWERINGS
@@ -81,10 +84,11 @@ def figures(made: Plan) -> dict[str, Any]:
     cpi = board.cost.cycles_per_instruction
     constants = [layer.constant_bytes for layer in emit_layers(made)]
     weights, code = sum(constants), code_bytes(made)
-    flash_fits = not board.flash_bytes or weights + code <= board.flash_bytes
+    capsule = _slot(board, "capsule", weights + code)
+    app = _slot(board, "app", _built_bytes(board))
     return {
         "model_id": made.graph.model_id,
-        "fits": made.fits and flash_fits,
+        "fits": made.fits and capsule["fits"] and app["fits"],
         "arena": [
             {
                 "region": memory.name,
@@ -98,12 +102,8 @@ def figures(made: Plan) -> dict[str, Any]:
             )
         ],
         "arena_lower_bound": made.arena_lower_bound,
-        "flash": {
-            "weights": weights,
-            "code_estimate": code,
-            "free": board.flash_bytes or None,
-            "fits": flash_fits,
-        },
+        "flash": {"weights": weights, "code_estimate": code, **capsule},
+        "app": app,
         "macs": made.macs,
         "instructions": round(made.instructions),
         "cycles": round(made.instructions * cpi),
@@ -127,6 +127,27 @@ def figures(made: Plan) -> dict[str, Any]:
             for h in made.held
         ],
     }
+
+
+def _slot(board: Board, image: ImageName, need: int | None) -> dict[str, Any]:
+    """What an image needs (None: not known) of its slot; on a board without [boot], of nothing."""
+    slots = board.partitions(image)
+    free = board.payload_bytes(image) if board.boot is not None and slots else None
+    return {
+        "slot": slots[0].name if slots else None,
+        "bytes": need,
+        "free": free,
+        "fits": need is None or free is None or need <= free,
+    }
+
+
+def _built_bytes(board: Board) -> int | None:
+    """Of the application's payload, if it was built."""
+    elf = Request(board, DEFAULT_MODEL).image("app")
+    try:
+        return (ROOT / elf.with_suffix(".bin")).stat().st_size
+    except OSError:
+        return None
 
 
 def _show_trouble(report: dict[str, Any], verdicts: tuple[Verdict, ...]) -> None:
@@ -173,14 +194,17 @@ def _show(made: Plan, report: dict[str, Any]) -> None:
         console.print(
             f"does not fit: {refusal(made)}", style="bold red", highlight=False, soft_wrap=True
         )
-    flash = report["flash"]
-    if not flash["fits"]:
-        excess = flash["weights"] + flash["code_estimate"] - flash["free"]
-        console.print(
-            f"{head}: does not fit: flash needs about {excess:,} B more than there is",
-            style="bold red",
-            highlight=False,
-        )
+    for what, about, key in (("capsule", "about ", "flash"), ("application", "", "app")):
+        slot = report[key]
+        if not slot["fits"]:
+            console.print(
+                f"{head}: does not fit: the {what} has {about}{slot['bytes']:,} B, its slot "
+                f"{slot['slot']} has room for {slot['free']:,}: "
+                f"{slot['bytes'] - slot['free']:,} B too many",
+                style="bold red",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def _layer_table(report: dict[str, Any]) -> Table:
@@ -238,9 +262,13 @@ def _memory_table(made: Plan, report: dict[str, Any]) -> Table:
         row(f"arena in {region['region']}", region["bytes"], region["free"], note)
     flash = report["flash"]
     row(
-        "flash",
-        flash["weights"] + flash["code_estimate"],
+        f"capsule in {flash['slot'] or 'flash'}",
+        flash["bytes"],
         flash["free"],
-        f"weights {flash['weights']:,} exact, code about {flash['code_estimate']:,}",
+        f"weights {flash['weights']:,} exact, code about {flash['code_estimate']:,}"
+        + ("" if flash["free"] is not None else "; the profile has no [boot]"),
     )
+    app = report["app"]
+    if app["bytes"] is not None:
+        row(f"application in {app['slot']}", app["bytes"], app["free"], "as last built")
     return table
