@@ -16,9 +16,10 @@ from smp.image_management import ImageState
 
 from tinyseal.board import Board, board_names, load_board
 from tinyseal.device.links import LinkError
-from tinyseal.device.smp import SmpDevice, SmpError
+from tinyseal.device.smp import Identity, SmpDevice, SmpError
 from tinyseal.errors import DeviceError, ToolError
 from tinyseal.package.mcuboot import Version
+from tinyseal.package.sign import IMAGE_NUMBERS as NUMBERS
 from tinyseal.package.sign import parse_version
 from tinyseal.package.update import (
     NAMES,
@@ -118,19 +119,17 @@ async def update(
     started = run.clock()
     run.watcher.stage("asking the device")
     await device.learn_buffer()
-    identity = await device.identity()
     states = await device.images()
     before = running(states)
     changed = await _finish_trial(run, images, states)
-    name = identity.board or (profile.name if profile else assumed_board(images))
-    choices = choose(images, Target(name, profile or profile_of(name), before))
+    identity, choices = await _missing(device, images, before, profile)
     if choices:
         await _install(run, choices)
         changed = True
     after = running(await device.images())
     return Report(
         "updated" if changed else "unchanged",
-        name,
+        identity.board or "",
         identity.id,
         before,
         after,
@@ -140,13 +139,29 @@ async def update(
     )
 
 
-async def check(device: SmpDevice, images: Sequence[UpdateImage]) -> None:
-    """DeviceError unless the device runs images of the set, keeps them, and works."""
-    ours = {i.hash for i in images}
-    for state in await device.images():
-        if state.active and not (state.confirmed and state.hash in ours):
-            raise DeviceError(f"{device.link}: runs {describe(state)}, which is not of the set")
+async def check(
+    device: SmpDevice, images: Sequence[UpdateImage], profile: Board | None = None
+) -> None:
+    """DeviceError unless the device runs the images, keeps them, and works."""
+    states = await device.images()
+    _, missing = await _missing(device, images, running(states), profile)
+    if missing or trials(states):
+        names = ", ".join(c.image.name for c in missing) or ", ".join(map(describe, trials(states)))
+        raise DeviceError(f"{device.link}: does not run {names} for good")
     await _prove(_Run(device, Silent(), BOOT_SECONDS))
+
+
+async def _missing(
+    device: SmpDevice,
+    images: Sequence[UpdateImage],
+    now: dict[int, Running],
+    profile: Board | None,
+) -> tuple[Identity, list[Choice]]:
+    """Who the device is, and which of the images it does not run."""
+    told = await device.identity()
+    name = told.board or (profile.name if profile else assumed_board(images))
+    choices = choose(images, Target(name, profile or profile_of(name), now))
+    return Identity(name, told.id), choices
 
 
 async def revert(device: SmpDevice, boot_seconds: float = BOOT_SECONDS) -> dict[int, Running]:
@@ -345,9 +360,16 @@ async def _prove_and_keep(run: _Run, on_trial: Sequence[ImageState]) -> None:
 
 
 async def _prove(run: _Run) -> None:
-    """The device answers, and the model computes what it should."""
+    """The device answers, and the model, if it has one, computes what it should."""
     await run.device.echo()
     run.checked.append("echo")
+    try:
+        await run.device.self_test()
+        run.checked.append("self-test")
+    except SmpError as e:
+        has_model = NUMBERS["capsule"] in running(await run.device.images())
+        if has_model and not e.is_unsupported:
+            raise
 
 
 async def _keep(device: SmpDevice, on_trial: Sequence[ImageState]) -> None:

@@ -47,6 +47,7 @@ from tinyseal.errors import DeviceError
 
 PATIENCE_SECONDS: Final = 20.0  # without any answer, before the link counts as lost
 CONNECT_SECONDS: Final = 10.0
+SELF_TEST_SECONDS: Final = 120.0  # one inference, on the slowest board
 FIRST_ANSWER_SECONDS: Final = 2.0  # until round trips have been measured
 MIN_ANSWER_SECONDS: Final = 0.4
 MAX_ANSWER_SECONDS: Final = 5.0
@@ -57,7 +58,6 @@ STUBBORN: Final = 8  # answers in a row that bring an upload no further
 
 MODEL_GROUP: Final = 64
 
-GROUP_ERRORS: Final = {0: OS_MGMT_RET_RC, 1: IMG_MGMT_ERR}
 
 GENERAL_ERRORS: Final = {  # MCUmgr's MGMT_ERR_*
     1: "unknown error",
@@ -82,9 +82,13 @@ _DAMAGED: Final = (SMPException, ValueError, struct.error, AssertionError)
 
 
 class ModelError(enum.IntEnum):
-    """Reasons of group 64 (firmware/SPEC.md)."""
+    """Reasons of group 64: some of the numbers of firmware/app/status.h."""
 
-    OK = 0
+    NO_MODEL = 11
+    MODEL_OF_ANOTHER_ABI = 12
+    NO_QUERY_LEFT = 14
+    MODEL_IS_RUNNING = 17
+    SELF_TEST_FAILED = 18
 
 
 class IdentityReadRequest(message.ReadRequest):
@@ -101,6 +105,21 @@ class IdentityReadResponse(message.ReadResponse):
     id: str
 
 
+GROUP_ERRORS: Final = {0: OS_MGMT_RET_RC, 1: IMG_MGMT_ERR, MODEL_GROUP: ModelError}
+
+
+class SelfTestWriteRequest(message.WriteRequest):
+    _GROUP_ID = MODEL_GROUP
+    _COMMAND_ID = 5
+
+
+class SelfTestWriteResponse(message.WriteResponse):
+    _GROUP_ID = MODEL_GROUP
+    _COMMAND_ID = 5
+
+    crc: int  # of the outputs
+
+
 class ModelErrorV1(ErrorV1):
     _GROUP_ID = MODEL_GROUP
 
@@ -113,6 +132,12 @@ class IdentityRead(IdentityReadRequest):
     """As smpclient has its requests: with what may be answered."""
 
     _Response = IdentityReadResponse
+    _ErrorV1 = ModelErrorV1
+    _ErrorV2 = ModelErrorV2
+
+
+class SelfTestWrite(SelfTestWriteRequest):
+    _Response = SelfTestWriteResponse
     _ErrorV1 = ModelErrorV1
     _ErrorV2 = ModelErrorV2
 
@@ -138,6 +163,11 @@ class SmpError(DeviceError):
         super().__init__(f"{what}: the device refused: {name or 'error'} ({rc}{of})")
         self.group = group
         self.rc = rc
+
+    @property
+    def is_unsupported(self) -> bool:
+        """The device has no such group or command."""
+        return self.group is None and self.rc == MGMT_ERR.ENOTSUP
 
 
 class SmpDevice:
@@ -200,10 +230,24 @@ class SmpDevice:
         try:
             told = await self.request(IdentityRead())
         except SmpError as e:
-            if e.group is None and e.rc == MGMT_ERR.ENOTSUP:
+            if e.is_unsupported:
                 return Identity(None, "")
             raise
         return Identity(told.board, told.id)
+
+    async def self_test(self) -> None:
+        """Has the model compute what its capsule knows the outputs of. SmpError if they are wrong,
+        or there is no model."""
+        deadline = self._clock() + SELF_TEST_SECONDS
+        while True:
+            try:
+                await self.request(SelfTestWrite(), SELF_TEST_SECONDS)
+                return
+            except SmpError as e:
+                is_busy = e.group is None and e.rc == MGMT_ERR.EBUSY
+                if not is_busy or self._clock() > deadline:
+                    raise
+            await asyncio.sleep(REOPEN_SECONDS)
 
     async def images(self) -> list[ImageState]:
         """What lies in the slots."""

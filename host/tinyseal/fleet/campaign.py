@@ -19,6 +19,7 @@ from tinyseal.device.links import Link
 from tinyseal.device.ota import FAILED, Report, Silent, Watcher, check, outcome_of, update
 from tinyseal.device.smp import SmpDevice
 from tinyseal.errors import FleetError, ToolError
+from tinyseal.fleet.database import opened
 from tinyseal.fleet.fleet_file import Fleet
 from tinyseal.fleet.records import Attempt, Campaign, Change, Device, ImageFile, Member
 from tinyseal.package.update import NAMES, UpdateImage
@@ -108,7 +109,7 @@ class Runner:
             if sick:
                 self._stopped = f"canary {', '.join(sick)} does not work any more"
                 return
-        with Session(self.engine) as session:
+        with opened(self.engine) as session:
             self._campaign(session).canaries_passed = True
             session.commit()
 
@@ -192,7 +193,7 @@ class Runner:
     def _open(self) -> int:
         """The campaign to go on with, or a new one."""
         wanted = {i.hash.hex() for i in self.images}
-        with Session(self.engine) as session:
+        with opened(self.engine) as session:
             last = session.scalars(
                 select(Campaign)
                 .where(Campaign.name == self.fleet.name)
@@ -205,17 +206,22 @@ class Runner:
                         f"campaign {last.name} with other images is not finished: go on with "
                         "those, or leave it with --new"
                     )
-                last = Campaign(name=self.fleet.name, started=self.clock())
+                images = [_image(session, i) for i in self.images]
+                last = Campaign(
+                    name=self.fleet.name, status="running", started=self.clock(), images=images
+                )
                 session.add(last)
-                last.images = [_image(session, i) for i in self.images]
             last.status, last.reason, last.ended = "running", None, None
             present = {m.device.name: m for m in last.members}
             canaries = self.fleet.canaries()
             for position, name in enumerate(self.fleet.names):
                 member = present.get(name)
                 if member is None:
-                    member = Member(device=_device(session, name), position=position)
-                    member.is_canary = name in canaries
+                    member = Member(
+                        device=_device(session, name),
+                        position=position,
+                        is_canary=name in canaries,
+                    )
                     last.members.append(member)
                 if member.outcome not in GOOD:
                     member.outcome = None
@@ -223,7 +229,7 @@ class Runner:
             return last.id
 
     def _close(self, status: str) -> None:
-        with Session(self.engine) as session:
+        with opened(self.engine) as session:
             campaign = self._campaign(session)
             campaign.status, campaign.reason = status, self._stopped
             campaign.ended = self.clock()
@@ -233,7 +239,7 @@ class Runner:
         return session.get_one(Campaign, self.campaign_id)
 
     def _canaries_passed(self) -> bool:
-        with Session(self.engine) as session:
+        with opened(self.engine) as session:
             return self._campaign(session).canaries_passed
 
     def _outcomes(self, is_canary: bool | None) -> dict[str, str | None]:
@@ -242,7 +248,7 @@ class Runner:
         wanted = wanted.where(Member.campaign_id == self.campaign_id).order_by(Member.position)
         if is_canary is not None:
             wanted = wanted.where(Member.is_canary == is_canary)
-        with Session(self.engine) as session:
+        with opened(self.engine) as session:
             return {name: outcome for name, outcome in session.execute(wanted)}
 
     def _waiting(self, is_canary: bool) -> list[str]:
@@ -250,7 +256,7 @@ class Runner:
         return [n for n, outcome in outcomes.items() if outcome is None and n in self.links]
 
     def _begin(self, name: str) -> int:
-        with Session(self.engine) as session:
+        with opened(self.engine) as session:
             member = session.scalars(
                 select(Member)
                 .join(Member.device)
@@ -264,7 +270,7 @@ class Runner:
     def _end(
         self, attempt_id: int, outcome: str, reason: str | None, report: Report | None = None
     ) -> None:
-        with Session(self.engine) as session:
+        with opened(self.engine) as session:
             attempt = session.get_one(Attempt, attempt_id)
             attempt.ended, attempt.outcome, attempt.reason = self.clock(), outcome, reason
             attempt.member.outcome = outcome

@@ -7,6 +7,8 @@ database is opened, so a module's tables are there wherever that module is impor
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +26,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from tinyseal.errors import FleetError, UsageError
@@ -81,7 +83,7 @@ def open_database(url: str | None = None) -> Engine:
     not answer, is not ours, or is of another version.
     """
     parsed = _parse(url or default_url())
-    shown = parsed.render_as_string(hide_password=True)
+    shown = _shown(parsed)
     if parsed.get_backend_name() == "sqlite":
         _make_folder(parsed, shown)
     engine = _create(parsed, shown)
@@ -93,8 +95,7 @@ def open_database(url: str | None = None) -> Engine:
                 connection.execute(insert(Schema).values(version=SCHEMA_VERSION))
     except SQLAlchemyError as e:
         engine.dispose()
-        reason = str(getattr(e, "orig", None) or e).strip().splitlines()[0]
-        raise FleetError(f"{shown}: {reason}") from e
+        raise FleetError(f"{shown}: {_reason(e)}") from e
     if versions not in ([], [SCHEMA_VERSION]):
         engine.dispose()
         raise FleetError(
@@ -102,6 +103,25 @@ def open_database(url: str | None = None) -> Engine:
             "take the tinyseal that made it, or another database"
         )
     return engine
+
+
+@contextmanager
+def opened(engine: Engine) -> Iterator[Session]:
+    """A session whose errors are FleetErrors; what is not committed in it did not happen."""
+    try:
+        with Session(engine) as session:
+            yield session
+    except SQLAlchemyError as e:
+        raise FleetError(f"{_shown(engine.url)}: {_reason(e)}") from e
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=True)
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """What the database itself says, in its first line."""
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
 
 
 def _parse(url: str) -> URL:

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import jinja2
 from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session
 
 from tinyseal.errors import UsageError
+from tinyseal.fleet.database import opened
 from tinyseal.fleet.records import Attempt, Campaign, Member
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
@@ -83,7 +83,7 @@ def read_report(engine: Engine, name: str | None = None) -> CampaignReport:
         query = query.where(Campaign.id == int(name))
     elif name is not None:
         query = query.where(Campaign.name == name)
-    with Session(engine) as session:
+    with opened(engine) as session:
         campaign = session.scalars(query).first()
         if campaign is None:
             raise UsageError(f"no campaign {name}" if name else "no campaign yet")
@@ -92,7 +92,7 @@ def read_report(engine: Engine, name: str | None = None) -> CampaignReport:
 
 def list_campaigns(engine: Engine) -> list[CampaignReport]:
     """All of them, the last one first."""
-    with Session(engine) as session:
+    with opened(engine) as session:
         return [_report(c) for c in session.scalars(select(Campaign).order_by(Campaign.id.desc()))]
 
 
