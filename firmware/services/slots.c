@@ -15,6 +15,8 @@ void slots_start(const struct boot_config *with, const struct boot_handover *lef
 {
     config = with;
     handover = left;
+    memset(&control, 0, sizeof control);
+    memset(views, 0, sizeof views);
 }
 
 const struct boot_config *slots_config(void)

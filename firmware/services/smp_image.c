@@ -296,6 +296,11 @@ struct chunk {
     struct cbor_string sha;
 };
 
+void smp_image_start(void)
+{
+    memset(&up, 0, sizeof up);
+}
+
 static int fail(int rc)
 {
     up.is_open = 0;

@@ -10,6 +10,9 @@
 
 #include "smp.h"
 
+/* No upload is under way. To be called at the start. */
+void smp_image_start(void);
+
 extern const struct smp_group smp_image_group;
 
 #endif

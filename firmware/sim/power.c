@@ -16,7 +16,8 @@
 static const struct power_scenario *const scenarios[] = {
     &power_counter, &power_kv,      &power_boot[0], &power_boot[1],
     &power_boot[2], &power_boot[3], &power_boot[4], &power_boot[5],
-    &power_boot[6], &power_boot[7], &power_boot[8],
+    &power_boot[6],  &power_boot[7],  &power_boot[8], &power_boot[9], &power_boot[10],
+    &power_boot[11],
 };
 
 static uint64_t state;

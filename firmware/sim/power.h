@@ -32,7 +32,7 @@ struct power_scenario {
 extern const struct power_scenario power_counter;
 extern const struct power_scenario power_kv;
 
-#define POWER_BOOT_COUNT 9
+#define POWER_BOOT_COUNT 12
 extern const struct power_scenario power_boot[POWER_BOOT_COUNT];
 
 /* Numbers from one seed, for every draw. */

@@ -10,10 +10,10 @@
 
 #include "boot_bench.h"
 #include "boot_trailer.h"
-#include "delta.h"
 #include "delta_bench.h"
 #include "flash_sim.h"
 #include "power.h"
+#include "smp_bench.h"
 
 #define MIN_DATA_BYTES 1200u /* of a slot, besides the trailer; and two erase units */
 #define MAX_IMAGE_BYTES 1200u
@@ -21,7 +21,7 @@
 #define MAX_ENCRYPTED_BYTES 120u /* the cipher is slow and every start decrypts */
 #define LAST_VERSION 200u
 
-enum plan { INSTALL, REVERT, UPLOAD, PATCH };
+enum plan { INSTALL, REVERT, UPLOAD, SEND, PATCH };
 
 static enum plan plan;
 static uint8_t is_encrypted;
@@ -133,31 +133,20 @@ static void make_patch(uint32_t image)
                                           lens[image], patch[image], sizeof patch[image]);
 }
 
-/* As an upload does: in pieces, one flash operation after the other. */
-static void patch_new(void)
+static int is_over_smp(void)
 {
-    static struct delta delta;
-    struct delta_header header;
+    return plan == SEND || plan == PATCH;
+}
 
+/* Over SMP, by a device that has just started. */
+static void send(const struct boot_handover *handover)
+{
+    smp_bench_start(handover);
     for (uint32_t i = 0; i < BOOT_IMAGES; i++) {
-        const struct nv_area *from = &boot_bench.unit[i].slot[runs[i]].area;
-        const struct nv_area *to = &boot_bench.unit[i].slot[slots[i]].area;
-        uint32_t at = DELTA_HEADER_BYTES;
-        int state = DELTA_BUSY;
-
-        if (!(mask >> i & 1)) {
-            continue;
-        }
-        must(delta_read_header(&header, patch[i]) == 0 && delta_check_old(&header, from) == 0
-                 && delta_open(&delta, &header, from, to) == 0,
-             "patch header");
-        while (state != DELTA_DONE) {
-            const uint32_t left = patch_bytes[i] - at;
-            uint32_t used;
-
-            state = delta_step(&delta, patch[i] + at, left < 100 ? left : 100, &used);
-            must(state > 0, "patch");
-            at += used;
+        if (mask >> i & 1) {
+            must(plan == PATCH ? smp_bench_upload(i, patch[i], patch_bytes[i]) == 0
+                               : smp_bench_upload(i, bytes[i], lens[i]) == 0,
+                 "upload");
         }
     }
 }
@@ -170,7 +159,8 @@ static void draw(void)
     boot_hand_over(&boot, &at_start);
     const struct boot_control control = opened(&at_start);
 
-    mask = 1 + power_random(3);
+    /* SMP asks for the trial of one image at a time. */
+    mask = 1 + power_random(is_over_smp() ? 2 : 3);
     for (uint32_t i = 0; i < BOOT_IMAGES; i++) {
         new[i] = old[i] + (mask >> i & 1);
     }
@@ -189,16 +179,36 @@ static void draw(void)
     }
 }
 
+/* All that the application does, it is asked for over SMP. */
+static void act_over_smp(void)
+{
+    const uint32_t i = mask >> 1;
+    const struct boot_image_source source = boot_image_in_memory(bytes[i], lens[i]);
+    struct boot_handover handover;
+    struct boot_image image;
+
+    send(&at_start);
+    must(boot_image_read(&image, &source) == BOOT_GOOD && smp_bench_test(image.hash) == 0, "test");
+    must(boot_run(&boot, &boot_bench) == BOOT_GOOD, "trial");
+    boot_hand_over(&boot, &handover);
+    smp_bench_start(&handover);
+    asked_to_confirm = 1;
+    must(smp_bench_confirm() == 0, "confirm");
+    must(boot_run(&boot, &boot_bench) == BOOT_GOOD, "after the trial");
+}
+
 static void act(void *unused)
 {
     (void)unused;
     asked_to_confirm = 0;
+    if (is_over_smp()) {
+        act_over_smp();
+        return;
+    }
     struct boot_control control = opened(&at_start);
 
     if (plan == UPLOAD) {
         write_new();
-    } else if (plan == PATCH) {
-        patch_new();
     }
     must(boot_set_pending(&control, mask, 0) == BOOT_GOOD, "set pending");
     must(boot_run(&boot, &boot_bench) == BOOT_GOOD, "trial");
@@ -300,21 +310,18 @@ static int judge(void)
     return runs_new == 0 || runs_new == mask ? 0 : fail("half an update", 0, runs_new);
 }
 
-/* After a cut the patch is sent again, and arrives; the kept image is still what it is for. */
-static int patch_again(void)
+/* After a cut all is sent again, and arrives. */
+static int send_again(void)
 {
-    for (uint32_t i = 0; i < BOOT_IMAGES; i++) {
-        if ((mask >> i & 1) && settled_on[i] != old[i]) {
-            return 0;
-        }
+    const uint32_t i = mask >> 1;
+    struct boot_handover handover;
+
+    if (!is_over_smp() || settled_on[i] != old[i]) {
+        return 0;
     }
-    patch_new();
-    for (uint32_t i = 0; i < BOOT_IMAGES; i++) {
-        if ((mask >> i & 1) && !holds(i, new[i])) {
-            return fail("the patch did not arrive", i, 0);
-        }
-    }
-    return 0;
+    boot_hand_over(&boot, &handover);
+    send(&handover);
+    return holds(i, new[i]) ? 0 : fail("it did not arrive", i, 0);
 }
 
 static int check(int again)
@@ -336,7 +343,7 @@ static int check(int again)
         for (uint32_t i = 0; i < BOOT_IMAGES; i++) {
             settled_on[i] = boot.image[i][boot.chosen[i]].version.major;
         }
-        return plan == PATCH ? patch_again() : 0;
+        return send_again();
     }
     return 0;
 }
@@ -389,6 +396,21 @@ static void prepare_ram_encrypted(void)
     prepare(BOOT_RAM, INSTALL, 1);
 }
 
+static void prepare_xip_smp(void)
+{
+    prepare(BOOT_XIP, SEND, 0);
+}
+
+static void prepare_swap_smp(void)
+{
+    prepare(BOOT_SWAP, SEND, 0);
+}
+
+static void prepare_ram_smp(void)
+{
+    prepare(BOOT_RAM, SEND, 0);
+}
+
 static void prepare_xip_delta(void)
 {
     prepare(BOOT_XIP, PATCH, 0);
@@ -410,5 +432,6 @@ static void prepare_ram_delta(void)
 const struct power_scenario power_boot[POWER_BOOT_COUNT] = {
     SCENARIO(xip_install),    SCENARIO(xip_revert),     SCENARIO(swap_install),
     SCENARIO(swap_revert),    SCENARIO(swap_encrypted), SCENARIO(ram_encrypted),
+    SCENARIO(xip_smp),        SCENARIO(swap_smp),       SCENARIO(ram_smp),
     SCENARIO(xip_delta),      SCENARIO(swap_delta),     SCENARIO(ram_delta),
 };

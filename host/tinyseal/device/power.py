@@ -24,6 +24,9 @@ SCENARIOS: Final = (
     "swap_revert",
     "swap_encrypted",
     "ram_encrypted",
+    "xip_smp",
+    "swap_smp",
+    "ram_smp",
     "xip_delta",
     "swap_delta",
     "ram_delta",
@@ -31,7 +34,10 @@ SCENARIOS: Final = (
 _FOLDERS: Final = tuple(
     ROOT / "firmware" / name for name in ("services", "hal", "nv", "crypto", "boot", "sim")
 )
-_SERVICES: Final = tuple(_FOLDERS[0] / name for name in ("delta.c", "slot_writer.c"))
+_SERVICES: Final = tuple(
+    _FOLDERS[0] / name
+    for name in ("cbor.c", "delta.c", "slot_writer.c", "slots.c", "smp.c", "smp_image.c")
+)
 # A campaign verifies the same few signatures thousands of times: see ed25519_memo.c.
 # Monocypher under a sanitizer is not clean to -Wconversion.
 _FLAGS: Final = (*SANITIZE, "-Wno-error=conversion", "-Wl,--wrap=ed25519_check")
