@@ -60,9 +60,7 @@ def driver():
     curve = monocypher(ROOT / "build" / "third_party")
     sources = [
         *(firmware / "services" / name for name in ("delta.c", "slot_writer.c")),
-        *(firmware / "boot" / name for name in ("boot_image.c", "boot_trailer.c")),
-        *(firmware / "crypto" / name for name in ("sha256.c", "sha512.c", "ed25519.c")),
-        *(firmware / "nv" / name for name in ("nv_area.c",)),
+        *(p for name in ("boot", "crypto", "nv") for p in sorted((firmware / name).glob("*.c"))),
         firmware / "sim" / "flash_sim.c",
         ROOT / "tests/support/delta_driver.c",
         curve.source,

@@ -212,7 +212,8 @@ class Network:
 
     def train(self, inputs, targets, epochs, rate, last_only=False, batch=32, seed=1):
         """Stochastic gradients with momentum, on the cross entropy of `targets`, each of them a
-        distribution over the classes."""
+        distribution over the classes. Steps are `rate` of what a tensor measures, whatever its
+        gradient does (LARS: You, Gitman and Ginsburg, 2017)."""
         random = np.random.default_rng(seed)
         trained = [
             layer for layer, op in zip(self.layers, self.ops, strict=True) if op.kind in TRAINED
@@ -228,7 +229,8 @@ class Network:
                     dy = layer.backward(dy)
                 slots = [(layer, i) for layer in trained for i in range(len(layer.params))]
                 for number, (layer, i) in enumerate(slots):
-                    speed[number] = 0.9 * speed[number] - rate * layer.grads[i]
+                    size = np.linalg.norm(layer.params[i]) / (np.linalg.norm(layer.grads[i]) + 1e-9)
+                    speed[number] = 0.9 * speed[number] - rate * size * layer.grads[i]
                     layer.params[i] = layer.params[i] + speed[number]
 
     def quantised(self):

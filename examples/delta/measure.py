@@ -49,7 +49,7 @@ def digits(last_only):
         return float((guesses == labels[half:]).mean())
 
     before = accuracy()
-    network.train(inputs[:half], np.eye(10)[labels[:half]], 10, 1e-3, last_only)
+    network.train(inputs[:half], np.eye(10)[labels[:half]], 5, 1e-3, last_only)
     return network.quantised(), f"accuracy {before:.1%} to {accuracy():.1%}"
 
 
@@ -71,7 +71,7 @@ def kws(last_only):
         return float(-(targets * np.log(softmax(network.forward(noisy)) + 1e-12)).sum(1).mean())
 
     before = divergence()
-    network.train(noisy, targets, 5, 3e-4, last_only)
+    network.train(noisy, targets, 5, 1e-3, last_only)
     return network.quantised(), f"cross entropy {before:.2f} to {divergence():.2f}"
 
 
