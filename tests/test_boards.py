@@ -126,6 +126,10 @@ def test_unknown_board_lists_the_choices():
             "console: missing; expected [console] with baud",
         ),
         (("rng = false", "rng = 0"), "capabilities.rng: expected true or false, is 0"),
+        (
+            ("otp = false", "otp = true"),
+            "otp: expected [otp] with bits where capabilities.otp is true, and only there",
+        ),
         (('kind = "ram"', 'kind = "RAM"'), 'memory[1].kind: expected "flash" or "ram", is "RAM"'),
         (
             ("base = 0x20000000", "base = 0x30000"),

@@ -147,6 +147,26 @@ def test_the_tool_from_price_to_an_old_flash(board, tmp_path, monkeypatch):
     assert "rollback" in cli("reconcile", code=1)
 
 
+def test_with_one_time_bits_an_old_flash_serves_nothing(tmp_path):
+    request = metered_firmware("host", SMALL)
+    each = request.board.queries_per_bit
+    image, flash = provisioned(request, tmp_path), tmp_path / "flash.bin"
+    model = bytes.fromhex(load_model(ROOT / SMALL).model_id)
+    with metered_board(request, image, flash) as machine:
+        ask(machine.port, RedeemWrite(voucher=voucher(model, 1, 1000)))
+    bought = flash.read_bytes()
+    with metered_board(request, image, flash) as machine:
+        assert infer(request, machine.port, each - 1) == [0] * (each - 1)
+    flash.write_bytes(bought)
+    with metered_board(request, image, flash) as machine:  # short of a bit, as the SPEC says
+        assert infer(request, machine.port, each + 1) == [0] * (each + 1)
+    flash.write_bytes(bought)
+    with metered_board(request, image, flash) as machine:
+        assert infer(request, machine.port, 2) == [EMETER] * 2
+        (status,) = ask(machine.port, StatusRead())
+        assert status.status == MeterError.ROLLBACK
+
+
 def test_a_metered_model_on_a_board_without_identity_is_refused(tmp_path):
     request = metered_firmware("qemu-m4", SMALL)
     with booted(request) as client:

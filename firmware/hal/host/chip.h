@@ -30,6 +30,10 @@ struct chip {
     int (*program)(uint32_t address, const void *bytes, uint32_t len);
     int (*erase)(uint32_t address);
 
+    /* As hal_otp's. */
+    int32_t (*burnt)(void);
+    int (*burn)(void);
+
     /* Set by the firmware: called where a processor would trap. */
     void (*on_fault)(uint32_t pc, uint32_t address) __attribute__((noreturn));
 };

@@ -97,6 +97,22 @@ static const struct hal_flash flash = {
     .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
 };
 
+#ifdef BOARD_OTP_BITS
+static int32_t otp_burnt(void)
+{
+    return chip()->burnt();
+}
+
+static int otp_burn(void)
+{
+    return chip()->burn();
+}
+
+static const struct hal_otp otp = {
+    .bits = BOARD_OTP_BITS, .burnt = otp_burnt, .burn = otp_burn,
+};
+#endif
+
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
 static const struct hal_uart radio = { .read = radio_read, .write = radio_write };
 static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = clock_ticks };
@@ -105,6 +121,9 @@ static const struct hal_id id = { .read = id_read };
 const struct hal hal = {
     .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
     .radio = &radio,
+#ifdef BOARD_OTP_BITS
+    .otp = &otp,
+#endif
 };
 
 void hal_init(void)

@@ -4,7 +4,8 @@
  * chip ELF FLASH key=NUMBER... (device/host.py knows them). Prints the names of its lines, console
  * first, then waits for a byte on standard input: power on. Everything that runs then calls the
  * functions of firmware/hal/host/chip.h, on a stack of its own. The flash's file is the flash,
- * then how often each unit was erased (4 bytes each), then the chip's id (8 bytes). */
+ * then how often each unit was erased (4 bytes each), then the chip's id (8 bytes). One-time bits
+ * are in a file of their own beside it, FLASH.otp: who puts an old flash back does not reach them. */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +38,7 @@
 
 static struct {
     uint64_t flash_base, flash_bytes, erase_bytes, program_bytes, endurance, registers, id;
+    uint64_t otp_bits;
     struct {
         uint64_t base, bytes;
     } memory[MEMORIES];
@@ -52,6 +54,7 @@ static struct {
 
 static uint8_t *flash;    /* writable; the firmware sees a mapping that is not */
 static uint32_t *erased;  /* how often, a unit */
+static uint8_t *otp;      /* a bit each, from the lowest of the first byte; 1: burnt */
 static uint64_t id;
 static uint64_t started;
 static sigjmp_buf power;
@@ -255,6 +258,50 @@ static size_t read_id(uint8_t *to, size_t cap)
     return len;
 }
 
+/* --- One-time bits. --- */
+
+static int32_t burnt(void)
+{
+    int32_t count = 0;
+
+    while ((uint64_t)count < config.otp_bits && (otp[count / 8] >> (count % 8)) & 1) {
+        count++;
+    }
+    return count;
+}
+
+static int burn(void)
+{
+    const int32_t next = burnt();
+
+    if ((uint64_t)next >= config.otp_bits) {
+        return -1;
+    }
+    otp[next / 8] |= (uint8_t)(1u << (next % 8));
+    return 0;
+}
+
+static void open_otp(const char *flash_name)
+{
+    const size_t bytes = (config.otp_bits + 7) / 8;
+    char name[4096];
+
+    if (bytes == 0) {
+        return;
+    }
+    snprintf(name, sizeof name, "%s.otp", flash_name);
+    const int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0 || ftruncate(fd, (off_t)bytes)) {
+        fail("%s: %s", name, strerror(errno));
+    }
+    otp = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (otp == MAP_FAILED) {
+        fail("%s: cannot be mapped: %s", name, strerror(errno));
+    }
+    close(fd);
+}
+
 /* --- The processor. --- */
 
 static void map(uint64_t base, uint64_t bytes)
@@ -356,7 +403,7 @@ static void take(const char *word)
         { "flash=", &config.flash_base },       { "flash_bytes=", &config.flash_bytes },
         { "erase_bytes=", &config.erase_bytes }, { "program_bytes=", &config.program_bytes },
         { "endurance=", &config.endurance },     { "registers=", &config.registers },
-        { "id=", &config.id },
+        { "id=", &config.id },                   { "otp_bits=", &config.otp_bits },
     };
     unsigned long long base, bytes;
 
@@ -391,6 +438,7 @@ int main(int argc, char **argv)
     }
     map(config.registers, PAGE_BYTES);
     open_flash(argv[2]);
+    open_otp(argv[2]);
     open_line(CHIP_CONSOLE);
     open_line(CHIP_RADIO);
     fflush(stdout);
@@ -408,6 +456,8 @@ int main(int argc, char **argv)
         .id = read_id,
         .program = program,
         .erase = erase,
+        .burnt = burnt,
+        .burn = burn,
     };
     /* RAM but for .data keeps what it has, as over a chip's reset; the bootloader is loaded anew. */
     ((void (*)(void))load(argv[1]))();

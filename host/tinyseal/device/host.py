@@ -51,6 +51,8 @@ class HostBoard:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._scratch = tempfile.TemporaryDirectory(prefix="tinyseal-flash-")
         flash = flash or Path(self._scratch.name) / "flash.bin"
+        if not flash.exists():  # a new chip, with none of its bits burnt
+            Path(f"{flash}.otp").unlink(missing_ok=True)
         open_flash(board, flash, image, storage)
         self._process = subprocess.Popen(
             [str(chip()), str(elf), str(flash), *_map(board, id)],
@@ -155,6 +157,8 @@ def _map(board: Board, id: str | None) -> list[str]:
         "endurance": flash.endurance_cycles,
         "registers": firmware_of(board).uart_base,
     }
+    if board.otp is not None:
+        numbers["otp_bits"] = board.otp.bits
     if id is not None:
         numbers["id"] = int(id, 16)
     words = [f"{key}={value}" for key, value in numbers.items()]
