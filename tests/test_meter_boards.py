@@ -185,3 +185,10 @@ def test_an_unmetered_model_costs_nothing(tmp_path):
 def test_a_board_without_metering_gets_no_metered_model():
     done = scons("-s", "board=qemu-m0", "policy=metered")
     assert done.returncode == 2 and "services.metering = false" in done.stdout
+
+
+def test_a_query_costs_less_than_a_hundredth_of_spotting_a_keyword():
+    told = json.loads(cli("cost", "--board", "qemu-m4", "--json"))
+    assert 0 < told["charge"] < told["amortised"] < told["opening"]
+    assert told["percent"] < 1
+    assert 0 < told["ram_bytes"] <= 256

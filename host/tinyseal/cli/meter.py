@@ -13,6 +13,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
+from tinyseal.build.firmware import DEFAULT_BOARD, DEFAULT_MODEL
 from tinyseal.cli.database import DatabaseOption
 from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphrase_source
 from tinyseal.cli.output import JsonOption, console, errors, print_json
@@ -41,6 +42,7 @@ CsvOption = typer.Option(
 )
 HtmlOption = typer.Option(None, "--html", help="Write a page.")
 ServeKeyOption = typer.Option(None, "--key", "-k", help="The vendor's key, to sell vouchers.")
+CostModelOption = typer.Option(DEFAULT_MODEL, "--model", "-m", help="A .tflite file.")
 FamilyOption = typer.Option(None, "--family", help="Family of models, in place of --model.")
 
 
@@ -346,6 +348,49 @@ def bench(
         console.print(table)
     if result.found < result.faults or result.false_alarms:
         raise typer.Exit(1)
+
+
+@app.command()
+def cost(
+    board: str = typer.Option(DEFAULT_BOARD, "--board", "-b", help="A virtual board, of QEMU's."),
+    model: Path = CostModelOption,
+    as_json: bool = JsonOption,
+) -> None:
+    """Count what metering takes on a virtual board: a query, a voucher, a receipt, flash and RAM.
+
+    \b
+    Example: tinyseal meter cost --board qemu-m4 --json
+    """
+    from tinyseal.build.options import parse
+    from tinyseal.device.meter_cost import meter_cost
+    from tinyseal.fleet.vouchers import Voucher
+    from tinyseal.package.keys import DEV_SIGN, Use, load_private
+
+    request = parse({"board": board, "model": str(model)}, [], [])
+    vendor = load_private(DEV_SIGN, Use.SIGN)
+    with errors.status("") as shown:
+        result = meter_cost(
+            request,
+            vendor,
+            lambda device, subject, n: Voucher(device, subject, 1, n).sign(vendor),
+            lambda step: shown.update(step),
+        )
+    if as_json:
+        print_json(result.to_json())
+        return
+    table = Table("instructions", "", title=f"{result.model} on {result.board}")
+    for name, value in (
+        ("a query", f"{result.charge:,}"),
+        (f"one in {result.charges_per_opening:,}", f"{result.opening:,}"),
+        ("on average", f"{result.amortised:,.0f}"),
+        ("of the inference", f"{result.percent:.4f} %"),
+        ("a voucher", f"{result.redeem:,}"),
+        ("a receipt", f"{result.receipt:,}"),
+        *((f"flash: {part}", f"{size:,} B") for part, size in result.flash_bytes.items()),
+        ("RAM besides the counter", f"{result.ram_bytes} B"),
+    ):
+        table.add_row(name, value)
+    console.print(table)
 
 
 @app.command("key")

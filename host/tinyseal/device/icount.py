@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -66,6 +66,21 @@ def find_marks(elf: Path) -> Marks:
             "can be counted in firmware with one model, not stripped of its symbols"
         )
     return Marks(invokes[0], tuple(layers[i] for i in sorted(layers)))
+
+
+def function_ranges(elf: Path, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """First address of each of some functions, and the first behind it; DeviceError if one is not
+    there, or twice."""
+    found: dict[str, tuple[int, int]] = {}
+    for name, address, size in _functions(elf):
+        if name in names:
+            if name in found:
+                raise DeviceError(f"{elf}: has two functions {name}")
+            found[name] = (address, address + size)
+    for name in names:
+        if name not in found:
+            raise DeviceError(f"{elf}: has no function {name}")
+    return found
 
 
 def _functions(elf: Path) -> Iterator[tuple[str, int, int]]:
