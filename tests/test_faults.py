@@ -95,6 +95,18 @@ def test_glitched_bootloader_refuses_a_bad_image(campaign):
     assert all(0 < run["faulted"] <= run["path"] for run in report["runs"])
 
 
+@pytest.mark.parametrize("board", ["qemu-m33", "qemu-m7"])
+def test_glitched_bootloader_runs_no_ciphertext(board, campaign):
+    kinds = ["--kind", "sealed", "--kind", "ciphertext"]
+    count = 80 * campaign
+    words = ["torture", "faults", "--board", board, *kinds, "--count", str(count), "--json"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["count"] >= count and report["failures"] == 0
+    assert {run["image"] for run in report["runs"]} == {"sealed", "ciphertext"}
+
+
 def test_unknown_kind_of_image_is_named():
     done = CliRunner().invoke(app, ["torture", "faults", "--kind", "nonesuch"])
     assert done.exit_code != 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from elftools.elf.elffile import ELFFile
 
 from tinyseal.board import HEADER_BYTES, Board, Memory
@@ -30,9 +31,9 @@ from tinyseal.device.faults import (
     trace,
 )
 from tinyseal.errors import BoardError, DeviceError, UsageError
-from tinyseal.package.keys import DEV_SIGN, Key, load_key
+from tinyseal.package.keys import DEV_ENCRYPT, DEV_SIGN, Key, load_key
 from tinyseal.package.mcuboot import Version
-from tinyseal.package.provision import counter_image
+from tinyseal.package.provision import DEVICE_ID_BYTES, Identity, counter_image, storage_image
 from tinyseal.package.sign import SignRequest, sign_image, slot_of
 
 PAYLOAD_BYTES: Final = 1024  # what is hashed at each run; the path is the same for more
@@ -64,15 +65,16 @@ class AttackResult:
 
 
 def bad_images(board: Board, key: Key, stranger: Key) -> dict[str, bytes]:
-    """One image of each kind that must never run, as it lies in application slot A."""
+    """One image of each kind that must never run, as it lies in application slot A. Encrypted ones
+    where the board decrypts, with the development key in its storage."""
     payload = bytes(i * 7 & 0xFF for i in range(PAYLOAD_BYTES))
     request = SignRequest(board, "app", "a", Version(2, 0, 0, 0), COUNTER)
     other = board.model_copy(update={"name": f"other-{board.name}"})
     good = sign_image(payload, request, key)
 
-    def bent(at: int, by: bytes = b"\1") -> bytes:
+    def bent(at: int, by: bytes = b"\1", of: bytes = good) -> bytes:
         """The good image, its bytes from `at` on other ones: XORed with `by`."""
-        image = bytearray(good)
+        image = bytearray(of)
         for i, byte in enumerate(by):
             image[at + i] ^= byte
         return bytes(image)
@@ -99,6 +101,12 @@ def bad_images(board: Board, key: Key, stranger: Key) -> dict[str, bytes]:
     }
     if board.boot is not None and board.boot.mode != "xip":
         del images["other slot"]  # an image is for both
+    if board.boot is not None and board.boot.encrypted:
+        nobody = X25519PrivateKey.generate()
+        theirs = Key(nobody.public_key(), nobody, "theirs")
+        sealed = sign_image(payload, request, key, load_key(DEV_ENCRYPT))
+        images["sealed"] = sign_image(payload, request, key, theirs)
+        images["ciphertext"] = bent(HEADER_BYTES + 100, of=sealed)
     return images
 
 
@@ -155,6 +163,7 @@ def _target(board: Board, bootloader: Path, image: bytes) -> Target:
     counters = board.partitions("counter")[0]
     slot = slot_of(board, "app", "a")
     slots = [p for role in ("app", "capsule") for p in board.partitions(role)]
+    values = Identity(bytes(DEVICE_ID_BYTES), decrypt_key=load_key(DEV_ENCRYPT)).values()
     copied = [image for image in (board.boot.app, board.boot.capsule) if image]
     return Target(
         elf=bootloader,
@@ -163,6 +172,11 @@ def _target(board: Board, bootloader: Path, image: bytes) -> Target:
             *((m.base, b"\xff" * m.bytes) for m in board.memory if m.kind == "flash"),
             (flash.base + counters.offset, counter_image(board, {"app": COUNTER})),
             (slot.address, image),
+            *(
+                (flash.base + p.offset, storage_image(board, values))
+                for p in board.partitions("storage")
+                if board.boot.encrypted
+            ),
         ),
         forbidden=tuple(
             [(place.address, place.bytes) for place in copied]

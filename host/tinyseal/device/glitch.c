@@ -456,6 +456,15 @@ static unsigned kind_of(uint32_t at)
     return is_in(&code, at) ? code_kinds[(at - code.start) / 2] : 0;
 }
 
+/* Where no image was put: a halfword of ones begins no instruction that these cores have. */
+static int is_erased(uint32_t at)
+{
+    uint16_t halfword;
+
+    must(uc_mem_read(cpu, at, &halfword, sizeof halfword), "code");
+    return halfword == UINT16_MAX;
+}
+
 /* A branch to an even address runs nothing: Armv7-M has no Arm state, and faults (B1.5.4,
  * INVSTATE). */
 static void leave_program(uint32_t at)
@@ -468,7 +477,7 @@ static void leave_program(uint32_t at)
     }
     for (size_t i = 0; i < forbidden_count; i++) {
         if (is_in(&forbidden[i], at)) {
-            end(get(UC_ARM_REG_CPSR) & THUMB_BIT ? RAN : CRASHED);
+            end(get(UC_ARM_REG_CPSR) & THUMB_BIT && !is_erased(at) ? RAN : CRASHED);
             return;
         }
     }
