@@ -41,12 +41,12 @@ static const char context[] = "tinyseal receipt";
 
 _Static_assert(RECEIPT_BYTES + ED25519_SIGNATURE_BYTES == METER_RECEIPT_MAX_BYTES, "in meter.h");
 
-static uint32_t load_le(const uint8_t *p)
+static inline __attribute__((always_inline)) uint32_t load_le(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-static void store_le(uint8_t *p, uint32_t word)
+static inline __attribute__((always_inline)) void store_le(uint8_t *p, uint32_t word)
 {
     p[0] = (uint8_t)word;
     p[1] = (uint8_t)(word >> 8);
@@ -186,7 +186,7 @@ static int load_book(const struct meter *meter, uint8_t *book)
 
 static uint8_t find(uint8_t *book, const uint8_t *subject)
 {
-    for (uint8_t i = 0; subject && i < book[COUNT_AT]; i++) {
+    for (uint8_t i = 0; i < book[COUNT_AT]; i++) {
         if (memcmp(account(book, i), subject, METER_SUBJECT_BYTES) == 0) {
             return i;
         }
@@ -269,11 +269,10 @@ static int open(struct meter *meter)
 
 int meter_mount(struct meter *meter, const uint8_t *model_id, const uint8_t *family)
 {
-    static const uint8_t none[METER_SUBJECT_BYTES];
     const int err = nv_counter_mount(&meter->queries);
 
     meter->model_id = model_id;
-    meter->family = family && memcmp(family, none, sizeof none) != 0 ? family : 0;
+    meter->family = family;
     meter->limit = 0;
     meter->reserved = 0;
     meter->status = 0;
@@ -369,7 +368,7 @@ static int subject_of(const struct meter *meter, const struct meter_voucher *vou
     err = METER_EMODEL;
     for (uint32_t i = 0; i < 2u + book[COUNT_AT]; i++) {
         *subject = i == 0 ? meter->model_id : (i == 1 ? meter->family : account(book, i - 2));
-        if (*subject && meter_voucher_names(voucher, *subject)) {
+        if (meter_voucher_names(voucher, *subject)) {
             err = is_signed(meter, voucher, device_id, *subject);
             if (err != METER_ESIGNATURE) {
                 return err;

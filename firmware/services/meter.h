@@ -45,15 +45,15 @@ struct meter {
 
     /* The rest is the module's own. */
     const uint8_t *model_id;
-    const uint8_t *family; /* null: none */
+    const uint8_t *family;
     uint32_t limit;        /* of the counter: paid up to here */
     uint32_t next_burn;    /* of the counter: here a bit is burnt */
     uint32_t reserved;     /* paid and not yet served */
     int status;            /* 0, or why nothing is served */
 };
 
-/* Opens the accounts of a model. `model_id` and `family` (null or zeros: none), 32 bytes each, must
- * stay. Returns 0, or why nothing will be served until it is mounted again; asking for the balance
+/* Opens the accounts of a model. `model_id` and `family` (zeros, which nobody sells vouchers for:
+ * none), 32 bytes each, must stay. Returns 0, or why nothing will be served until it is mounted again; asking for the balance
  * and for a receipt may work all the same. */
 int meter_mount(struct meter *meter, const uint8_t *model_id, const uint8_t *family);
 

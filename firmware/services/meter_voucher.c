@@ -18,7 +18,7 @@
 static const char context[] = "tinyseal voucher";
 #define CONTEXT_BYTES (sizeof context - 1)
 
-static uint32_t load_le(const uint8_t *p)
+static inline __attribute__((always_inline)) uint32_t load_le(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }

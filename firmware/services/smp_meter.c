@@ -39,15 +39,13 @@ static int status(struct smp_request *r)
     if (!meter) {
         return SMP_GROUP(SMP_METER_UNMETERED);
     }
-    cbor_put_map(&r->out, meter->family ? 6 : 5);
+    cbor_put_map(&r->out, 6);
     put_uint(r, "status", meter->status ? reason(meter->status) : 0);
     put_uint(r, "balance", meter_balance(meter));
     put_uint(r, "counter", nv_counter_value(&meter->queries));
     put_uint(r, "life", nv_counter_headroom(&meter->queries));
     put_bytes(r, "model", meter->model_id, METER_SUBJECT_BYTES);
-    if (meter->family) {
-        put_bytes(r, "family", meter->family, METER_SUBJECT_BYTES);
-    }
+    put_bytes(r, "family", meter->family, METER_SUBJECT_BYTES);
     return SMP_OK;
 }
 

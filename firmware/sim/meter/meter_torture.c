@@ -50,6 +50,7 @@ static struct meter meter;
 static uint64_t state, cuts, queries, vouchers;
 static int failures;
 static uint8_t models[MODELS][32];
+static const uint8_t no_family[32];
 static uint8_t device_id[16], device_seed[32], vendor_seed[32], vendor_key[32];
 
 /* What the act at hand is, and how far it came. */
@@ -97,7 +98,7 @@ static void mount(void *unused)
         .storage = { .area = area(COUNTER_SECTORS, STORAGE_SECTORS) },
         .queries_per_bit = 1,
     };
-    result = meter_mount(&meter, models[world.model], 0);
+    result = meter_mount(&meter, models[world.model], no_family);
 }
 
 /* What tinyseal provision writes; the book's tag comes from the host. */

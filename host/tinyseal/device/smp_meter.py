@@ -74,7 +74,7 @@ class StatusResponse(_Answer):
     counter: int
     life: int  # commits until the counter is worn out
     model: bytes
-    family: bytes = b""
+    family: bytes  # zeros: none
 
 
 class RedeemResponse(message.WriteResponse):

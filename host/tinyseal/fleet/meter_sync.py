@@ -51,9 +51,8 @@ async def status(device: SmpDevice) -> Status:
     except SmpError as e:
         _explain(e)
     reason = REASONS.get(MeterError(told.status), "") if told.status else ""
-    return Status(
-        reason, told.balance, told.counter, told.life, told.model.hex(), told.family.hex()
-    )
+    family = told.family.hex() if any(told.family) else ""
+    return Status(reason, told.balance, told.counter, told.life, told.model.hex(), family)
 
 
 async def redeem(device: SmpDevice, voucher: bytes, ledger: Ledger | None = None) -> int:
