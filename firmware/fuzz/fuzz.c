@@ -1,13 +1,14 @@
 /* What reads hostile flash, and patches, under libFuzzer. SPDX-License-Identifier: Apache-2.0
  *
- * The first byte picks the reader: images, the key-value store that provisioning writes, or
- * patches. */
+ * The first byte picks the reader: images, the key-value store that provisioning writes, patches,
+ * or vouchers and the records of prepaid queries. */
 #include <string.h>
 
 #include "boot_image.h"
 #include "boot_trailer.h"
 #include "delta.h"
 #include "flash_sim.h"
+#include "fuzz_meter.h"
 #include "nv_kv.h"
 
 #define ERASE_BYTES 256u
@@ -119,11 +120,12 @@ static void fuzz_delta(const uint8_t *data, uint32_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const readers[])(const uint8_t *, uint32_t) = { fuzz_image, fuzz_kv,
-                                                                  fuzz_delta };
+    static void (*const readers[])(const uint8_t *, uint32_t) = {
+        fuzz_image, fuzz_kv, fuzz_delta, fuzz_meter,
+    };
 
     if (size > 1 && size < 0x10000) {
-        readers[data[0] % 3](data + 1, (uint32_t)size - 1);
+        readers[data[0] % 4](data + 1, (uint32_t)size - 1);
     }
     return 0;
 }

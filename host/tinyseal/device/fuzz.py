@@ -67,8 +67,15 @@ def _compile(folder: Path) -> Path:
         raise BuildError("clang is missing; apt-get install clang libclang-rt-14-dev")
     curve = monocypher(ROOT / "build" / "third_party")
     sources = [p for d in _FOLDERS[1:4] for p in sorted(d.glob("*.c"))]
-    sources += [_FOLDERS[4] / "flash_sim.c", _FOLDERS[5] / "fuzz.c", curve.source]
-    sources += [_FOLDERS[6] / name for name in ("delta.c", "slot_writer.c")]
+    sources += [
+        _FOLDERS[4] / "flash_sim.c",
+        _FOLDERS[5] / "fuzz.c",
+        _FOLDERS[5] / "fuzz_meter.c",
+        curve.source,
+    ]
+    sources += [
+        _FOLDERS[6] / name for name in ("delta.c", "slot_writer.c", "meter.c", "meter_voucher.c")
+    ]
     command = [compiler, *_FLAGS, *(f"-I{d}" for d in _FOLDERS), f"-I{curve.include_dir}"]
     target = folder / "fuzz"
     done = subprocess.run(
