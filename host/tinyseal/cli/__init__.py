@@ -30,6 +30,7 @@ from tinyseal.cli import (
     torture_fuzz,
     torture_kernels,
     torture_kill,
+    torture_link,
     torture_meter,
     torture_power,
 )
@@ -47,6 +48,7 @@ torture.app.command("power")(torture_power.power)
 torture.app.command("fuzz")(torture_fuzz.fuzz)
 torture.app.command("faults")(torture_faults.faults)
 torture.app.command("kill")(torture_kill.kill)
+torture.app.command("link")(torture_link.link)
 torture.app.command("meter")(torture_meter.meter)
 torture.app.command("kernels")(torture_kernels.kernels)
 app.add_typer(torture.app, name="torture")

@@ -33,6 +33,9 @@ KernelsOption = typer.Option(
 )
 CmsisNnOption = typer.Option(None, "--cmsis-nn", help="A checkout of CMSIS-NN.")
 LayersOption = typer.Option(False, "--layers", help="A table per layer as well.")
+LinkOption = typer.Option(
+    False, "--link", help="Upload the capsule over serial and BLE, and count the bytes."
+)
 PlotOption = typer.Option(None, "--plot", help="Write a bar chart (SVG) to this file.")
 
 
@@ -43,10 +46,15 @@ def command(
     cmsis_nn: Path | None = CmsisNnOption,
     layers: bool = LayersOption,
     plot: Path | None = PlotOption,
+    link: bool = LinkOption,
     as_json: bool = JsonOption,
 ) -> None:
-    """Instructions per inference on a virtual board, with memory and bit-exactness."""
+    """Instructions per inference on a virtual board, with memory and bit-exactness; or, with
+    --link, what the model's update costs on the line."""
     request = parse({"board": board, "model": str(model)}, [], [])
+    if link:
+        _link(request, as_json)
+        return
     sets = kernels or default_sets(request.board)
     requests = [
         parse(
@@ -196,3 +204,26 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text)
     except OSError as e:
         raise ToolError(f"{path}: cannot write the chart: {e.strerror}") from e
+
+
+def _link(request: Request, as_json: bool) -> None:
+    from tinyseal.device.link_bench import bench_link
+
+    with errors.status("") as status:
+        rows = bench_link(request, status.update)
+    if as_json:
+        print_json([row.to_json() for row in rows])
+        return
+    title = f"{request.board.name}, {request.model.stem}: an upload of {rows[0].image_bytes:,} B"
+    table = Table("over", "bytes", "image / bytes", "requests", "per 64 KiB", "s", title=title)
+    for row in rows:
+        seconds = "" if row.line_seconds is None else f"{row.line_seconds:.1f} at {row.baud} Bd"
+        table.add_row(
+            row.transport,
+            f"{row.line_bytes:,}",
+            f"{row.efficiency:.3f}",
+            str(row.requests),
+            f"{row.requests_per_64k:.1f}",
+            seconds,
+        )
+    console.print(table)

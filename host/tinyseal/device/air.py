@@ -40,7 +40,10 @@ HEADER_BYTES: Final = 8  # of an SMP packet
 MAX_PACKET_BYTES: Final = 16384
 STALE_SECONDS: Final = 1.0  # a packet whose rest does not come any more
 ATT_HEADER_BYTES: Final = 3  # of a notification
-L2CAP_HEADER_BYTES: Final = 4
+# Of the link layer on LE 1M (Core specification, volume 6, part B, 2.1): preamble, access
+# address, header, CRC around each packet of up to 251 bytes.
+AROUND_BYTES: Final = 1 + 4 + 2 + 3
+FRAGMENT_BYTES: Final = 251
 
 
 class Packets:
@@ -74,13 +77,12 @@ class Packets:
 
 
 class Traffic(LocalLink):
-    """The air itself, which counts what is sent: L2CAP's packets, one a link-layer packet with
-    its data length extended."""
+    """The air itself, which counts what would be sent on LE 1M with the data length extended, but
+    for the empty packets that acknowledge."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.packets = 0
-        self.bytes = 0  # with L2CAP's headers
+        self.bytes = 0
 
     def send_advertising_pdu(self, sender_controller: Controller, packet: AdvertisingPdu) -> None:
         """bumble's controllers send no scan response; here it follows each advertisement."""
@@ -98,8 +100,7 @@ class Traffic(LocalLink):
         transport: PhysicalTransport,
         data: bytes,
     ) -> None:
-        self.packets += 1
-        self.bytes += len(data)
+        self.bytes += len(data) + AROUND_BYTES * -(-len(data) // FRAGMENT_BYTES)
         super().send_acl_data(sender_controller, destination_address, transport, data)
 
 
