@@ -24,7 +24,7 @@ from tinyseal.errors import DeviceError
 SMALL = Path("tests/corpus/chain.tflite")
 BOARD = load_board("host")
 CROWD = 20
-START_SECONDS = 0.3  # of one board, with all that Python does
+START_SECONDS = 0.15  # of a processor, for one board and all that Python does for it
 EIO, EVERIFY = 1, 4
 
 
@@ -43,7 +43,7 @@ def connected(machine):
 def test_a_crowd_boots_fast_and_rests():
     request = firmware("host", SMALL)
     with ExitStack() as stack:
-        started = time.monotonic()
+        before = time.process_time()
         crowd = [stack.enter_context(start(request)) for _ in range(CROWD)]
         clients = [stack.enter_context(connected(m)) for m in crowd]
         for machine in crowd:
@@ -52,7 +52,7 @@ def test_a_crowd_boots_fast_and_rests():
         for client in clients:
             client.boot()
             ids.add(client.info().id)
-        seconds = time.monotonic() - started
+        seconds = time.process_time() - before + sum(map(processor_seconds, crowd))
         assert len(ids) == CROWD and all(len(i) == 16 for i in ids)
         assert seconds / CROWD < START_SECONDS
         before = sum(map(processor_seconds, crowd))

@@ -26,7 +26,9 @@ struct chip {
 
     size_t (*id)(uint8_t *id, size_t cap); /* as hal_id's read */
 
-    /* In whole units, as flash.h says; -1 where the unit is not erased, or worn out. */
+    /* Within the flash and in whole units, as flash.h says; -1 where the unit is not erased, or
+     * worn out. */
+    void (*read)(uint32_t address, void *bytes, uint32_t len);
     int (*program)(uint32_t address, const void *bytes, uint32_t len);
     int (*erase)(uint32_t address);
 

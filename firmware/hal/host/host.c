@@ -1,6 +1,4 @@
 /* A process of the build machine as a chip. SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
-
 #include "board_config.h"
 #include "chip.h"
 #include "fault.h"
@@ -63,7 +61,7 @@ static int flash_read(uint32_t address, void *bytes, uint32_t len)
     const int err = flash_check_read(&flash, address, len);
 
     if (!err) {
-        memcpy(bytes, (const void *)(uintptr_t)(BOARD_FLASH_BASE + address), len);
+        chip()->read(address, bytes, len);
     }
     return err;
 }

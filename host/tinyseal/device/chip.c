@@ -32,12 +32,12 @@
 #define MEMORIES 8
 #define RECEIVE_BYTES 4096u
 #define DRAIN_MS 1000          /* for a listener that does not read, before bytes are lost */
-#define IDLE_CALLS 64u         /* that did nothing, in a row, before the chip sleeps */
+#define IDLE_CALLS 1000u       /* that did nothing, in a row, before the chip sleeps */
 #define IDLE_GAP_NS 20000u     /* between two of them; after a longer one the firmware has worked */
 #define SLEEP_MS 20
 
 static struct {
-    uint64_t flash_base, flash_bytes, erase_bytes, program_bytes, endurance, registers, id;
+    uint64_t flash_bytes, erase_bytes, endurance, registers, id;
     uint64_t otp_bits;
     struct {
         uint64_t base, bytes;
@@ -52,11 +52,12 @@ static struct {
     size_t first, count;
 } lines[CHIP_LINES];
 
-static uint8_t *flash;    /* writable; the firmware sees a mapping that is not */
+static uint8_t *flash;
 static uint32_t *erased;  /* how often, a unit */
 static uint8_t *otp;      /* a bit each, from the lowest of the first byte; 1: burnt */
 static uint64_t id;
 static uint64_t started;
+static uint32_t idle_calls; /* in a row, that did nothing */
 static sigjmp_buf power;
 
 static _Noreturn void fail(const char *format, ...)
@@ -84,12 +85,11 @@ static uint64_t now(void)
 static void idle(void)
 {
     static uint64_t last;
-    static uint32_t calls;
     const uint64_t time = now();
 
-    calls = time - last < IDLE_GAP_NS ? calls + 1 : 0;
+    idle_calls = time - last < IDLE_GAP_NS ? idle_calls + 1 : 0;
     last = time;
-    if (calls < IDLE_CALLS) {
+    if (idle_calls < IDLE_CALLS) {
         return;
     }
     struct pollfd waiting[CHIP_LINES];
@@ -144,6 +144,7 @@ static void send(enum chip_line line, const void *bytes, size_t len)
 {
     const uint8_t *next = bytes;
 
+    idle_calls = 0;
     while (len > 0) {
         struct pollfd listener = { .fd = lines[line].fd, .events = POLLOUT };
 
@@ -185,10 +186,17 @@ static void open_line(enum chip_line line)
 
 /* --- Flash. --- */
 
+static void read_flash(uint32_t address, void *bytes, uint32_t len)
+{
+    idle_calls = 0;
+    memcpy(bytes, flash + address, len);
+}
+
 static int program(uint32_t address, const void *bytes, uint32_t len)
 {
     const uint8_t *from = bytes;
 
+    idle_calls = 0;
     for (uint32_t i = 0; i < len; i++) {
         if (flash[address + i] != 0xff) {
             return -1;
@@ -204,6 +212,7 @@ static int erase(uint32_t address)
 {
     uint32_t *const count = &erased[address / config.erase_bytes];
 
+    idle_calls = 0;
     if (*count >= config.endurance) {
         return -1;
     }
@@ -230,9 +239,7 @@ static void open_flash(const char *name)
         fail("%s: another chip runs on this flash", name);
     }
     flash = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (flash == MAP_FAILED
-        || mmap((void *)config.flash_base, config.flash_bytes, PROT_READ,
-                MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) != (void *)config.flash_base) {
+    if (flash == MAP_FAILED) {
         fail("%s: cannot be mapped: %s", name, strerror(errno));
     }
     erased = (uint32_t *)(void *)(flash + config.flash_bytes);
@@ -400,8 +407,7 @@ static void take(const char *word)
         const char *key;
         uint64_t *value;
     } numbers[] = {
-        { "flash=", &config.flash_base },       { "flash_bytes=", &config.flash_bytes },
-        { "erase_bytes=", &config.erase_bytes }, { "program_bytes=", &config.program_bytes },
+        { "flash_bytes=", &config.flash_bytes }, { "erase_bytes=", &config.erase_bytes },
         { "endurance=", &config.endurance },     { "registers=", &config.registers },
         { "id=", &config.id },                   { "otp_bits=", &config.otp_bits },
     };
@@ -454,6 +460,7 @@ int main(int argc, char **argv)
         .nanoseconds = nanoseconds,
         .reset = reset,
         .id = read_id,
+        .read = read_flash,
         .program = program,
         .erase = erase,
         .burnt = burnt,

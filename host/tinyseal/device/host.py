@@ -150,10 +150,8 @@ def _map(board: Board, id: str | None) -> list[str]:
     flash, memory = board.flash, board.flash_memory
     assert flash is not None and memory is not None
     numbers = {
-        "flash": memory.base,
         "flash_bytes": memory.bytes,
         "erase_bytes": flash.erase_bytes,
-        "program_bytes": flash.program_bytes,
         "endurance": flash.endurance_cycles,
         "registers": firmware_of(board).uart_base,
     }

@@ -148,8 +148,8 @@ async def _upload(link: Link, image: bytes, count: Callable[[], int]) -> _Measur
     async with SmpDevice(link) as device:
         await device.wait(BOOT_SECONDS)
         await device.learn_buffer()
-        before = count()
+        before, lost = count(), device.lost  # while it booted
         digest = read_image(image).value(Tlv.SHA256)
         assert digest is not None
         await device.upload(CAPSULE, image, digest, answered)
-        return count() - before, requests, device.lost
+        return count() - before, requests, device.lost - lost
