@@ -200,12 +200,12 @@ static uint32_t preferred(const struct boot *b, uint32_t i, uint32_t rank)
  * the application alone, which can at least take a new capsule. */
 static void choose(struct boot *b)
 {
-    const uint32_t ranks = b->config->image_count == 1 ? 1 : 2;
+    const uint32_t is_single = b->config->image_count == 1;
 
     for (uint32_t last_resort = 0; last_resort < 2; last_resort++) {
-        for (uint32_t k = 0; k < 2 * ranks; k++) {
-            const uint32_t app_rank = k / ranks;
-            const uint32_t capsule_rank = k % ranks;
+        for (uint32_t k = 0; k < 4; k++) {
+            const uint32_t app_rank = k >> 1;
+            const uint32_t capsule_rank = k & 1;
             const uint32_t app = preferred(b, BOOT_APP, app_rank);
             const uint32_t capsule = preferred(b, BOOT_CAPSULE, capsule_rank);
 
@@ -216,14 +216,14 @@ static void choose(struct boot *b)
             }
             if (is_pair(b, app, capsule)) {
                 b->chosen[BOOT_APP] = (uint8_t)app;
-                b->chosen[BOOT_CAPSULE] = ranks == 1 ? BOOT_NO_SLOT : (uint8_t)capsule;
+                b->chosen[BOOT_CAPSULE] = is_single ? BOOT_NO_SLOT : (uint8_t)capsule;
                 return;
             }
         }
     }
     b->chosen[BOOT_APP] = BOOT_NO_SLOT;
     b->chosen[BOOT_CAPSULE] = BOOT_NO_SLOT;
-    for (uint32_t rank = 0; ranks == 2 && rank < 2 && b->chosen[BOOT_APP] == BOOT_NO_SLOT;
+    for (uint32_t rank = 0; !is_single && rank < 2 && b->chosen[BOOT_APP] == BOOT_NO_SLOT;
          rank++) {
         if (is_valid(b, BOOT_APP, preferred(b, BOOT_APP, rank))) {
             b->chosen[BOOT_APP] = (uint8_t)preferred(b, BOOT_APP, rank);
@@ -382,14 +382,17 @@ static int copy_to_ram(const struct boot *b, uint32_t i)
     struct aes_ctr aes = { .rounds = 0 };
     int err = nv_area_read(area, 0, b->config->unit[i].ram, image->total_bytes);
 
-    if (!err && image->wrapped_bytes != 0) {
-        err = !decrypt || !b->config->decrypt_key
-              || decrypt->unwrap(&aes, image, b->config->decrypt_key) != BOOT_GOOD;
-        if (!err) {
-            decrypt->crypt(&aes, image, 0, b->config->unit[i].ram, image->total_bytes);
-        }
-        aes_ctr_wipe(&aes);
+    if (err || image->wrapped_bytes == 0) {
+        return err;
     }
+    if (!decrypt || !b->config->decrypt_key) {
+        return FLASH_EIO; /* the first look refused it */
+    }
+    err = decrypt->unwrap(&aes, image, b->config->decrypt_key) != BOOT_GOOD;
+    if (!err) {
+        decrypt->crypt(&aes, image, 0, b->config->unit[i].ram, image->total_bytes);
+    }
+    aes_ctr_wipe(&aes);
     return err;
 }
 
@@ -496,6 +499,12 @@ static void count(struct boot *b)
 
 static enum boot_status check_config(const struct boot_config *c)
 {
+    const enum boot_mode mode = boot_mode(c);
+
+    if (c->mode != mode || c->decrypt != boot_decrypt(c)
+        || (mode != BOOT_XIP && mode != BOOT_SWAP && mode != BOOT_RAM)) {
+        return BOOT_ECONFIG;
+    }
     if (c->image_count < 1 || c->image_count > BOOT_IMAGES) {
         return BOOT_ECONFIG;
     }
@@ -510,13 +519,11 @@ static enum boot_status check_config(const struct boot_config *c)
                 return BOOT_ECONFIG;
             }
         }
-        if (c->mode == BOOT_RAM && !unit->ram) {
+        if (mode == BOOT_RAM && !unit->ram) {
             return BOOT_ECONFIG;
         }
     }
-    if ((c->mode == BOOT_SWAP && (!c->swap || !c->swap->steps(c, (1u << c->image_count) - 1)))
-        || (c->mode != BOOT_XIP && c->mode != BOOT_SWAP && c->mode != BOOT_RAM)
-        || c->mode != boot_mode(c) || c->decrypt != boot_decrypt(c)) {
+    if (mode == BOOT_SWAP && (!c->swap || !c->swap->steps(c, (1u << c->image_count) - 1))) {
         return BOOT_ECONFIG;
     }
     return BOOT_GOOD;

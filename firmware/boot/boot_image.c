@@ -306,16 +306,9 @@ static enum boot_status read_all(struct boot_image *image,
                                  const struct boot_image_source *source,
                                  uint8_t section[BOOT_IMAGE_MAX_PROTECTED])
 {
-    memset(image, 0, sizeof *image);
-    image->needs_image = BOOT_IMAGE_NO_IMAGE;
-    if (source->bytes < BOOT_IMAGE_HEADER_BYTES) {
-        return BOOT_ESIZE;
-    }
-    if (source->read(source, 0, image->header, sizeof image->header)) {
-        return BOOT_EREAD;
-    }
-    enum boot_status status = decode_header(image, source->bytes);
+    enum boot_status status = boot_image_read_header(image, source, source->bytes);
 
+    image->needs_image = BOOT_IMAGE_NO_IMAGE;
     if (status != BOOT_GOOD) {
         return status;
     }

@@ -34,14 +34,15 @@ struct boot_image_version {
 
 /* What one image says of itself. */
 struct boot_image {
-    uint8_t header[BOOT_IMAGE_HEADER_BYTES]; /* as read; the fields below are decoded from it */
-    uint32_t load_address;
+    uint32_t load_address; /* the header's fields; what is used often comes first */
     uint32_t header_bytes;
     uint32_t payload_bytes;
     uint32_t protected_bytes; /* of the protected TLV section; 0: there is none */
     uint32_t total_bytes;     /* up to the end of the last TLV */
+    uint32_t wrapped_bytes;   /* of wrapped_key; 0: not encrypted */
     uint32_t flags;
     struct boot_image_version version;
+    uint8_t header[BOOT_IMAGE_HEADER_BYTES]; /* as read */
 
     /* From the protected TLVs. */
     uint32_t counter;       /* security counter; 0 if the image has none */
@@ -57,7 +58,6 @@ struct boot_image {
     uint8_t key_hash[32];
     uint8_t signature[64];
     uint8_t wrapped_key[96]; /* ephemeral public key, tag, key: 32 + 32 + 16 or 32 bytes */
-    uint32_t wrapped_bytes;  /* 0: not encrypted */
 };
 
 struct boot_image_key {

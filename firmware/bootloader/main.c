@@ -17,8 +17,6 @@ int main(void);
 static struct boot_config config;
 static struct boot boot;
 
-static const char *const image_names[BOOT_IMAGES] = { "app", "capsule" };
-
 static void put(const char *text)
 {
     hal.uart->write(text, strlen(text));
@@ -42,9 +40,10 @@ static void tell(int all)
             const enum boot_status status = boot.status[i][j];
 
             if (all || (status != BOOT_GOOD && status != BOOT_EMPTY && (uint32_t)status != 0)) {
-                put("boot ");
-                put(image_names[i]);
-                put(j == 0 ? " a " : " b ");
+                const char slot[] = { ' ', (char)('a' + j), ' ', '\0' };
+
+                put(i == BOOT_APP ? "boot app" : "boot capsule");
+                put(slot);
                 put_status(status);
             }
         }
@@ -58,9 +57,9 @@ static _Noreturn void stay(enum boot_status status)
         put("\r\nboot tinyseal " FIRMWARE_VERSION " " BOARD_NAME " nothing boots: ");
         put_status(status);
         tell(1);
-        const uint64_t start = hal.clock->ticks();
+        const uint32_t start = (uint32_t)hal.clock->ticks();
 
-        while (hal.clock->ticks() - start < (uint64_t)RETELL_SECONDS * hal.clock->hz) {
+        while ((uint32_t)hal.clock->ticks() - start < RETELL_SECONDS * hal.clock->hz) {
         }
     }
 }

@@ -105,7 +105,7 @@ static void fe_mul(fe h, const fe f, const fe g)
     i64 t[LIMBS];
 
     for (unsigned i = 0; i < LIMBS; i++) {
-        f_doubled[i] = i % 2 == 0 ? f[i] : f[i] * 2;
+        f_doubled[i] = f[i] * (i32)(1 + i % 2);
         g_wrapped[i] = g[i] * 19;
         g_wrapped[LIMBS + i] = g[i];
     }

@@ -70,17 +70,18 @@ void ed25519_sign(const uint8_t seed[ED25519_SEED_BYTES], const void *message, s
 static int is_canonical(const uint8_t point[32])
 {
     const int is_negative = point[31] >> 7;
-    int middle_is_ones = (point[31] & 0x7f) == 0x7f;
-    int middle_is_zero = (point[31] & 0x7f) == 0;
+    const int top = point[31] & 0x7f;
+    int all = top | 0x80; /* ones in every byte from 1 up? */
+    int any = top;        /* or in one of them? */
 
     for (int i = 1; i < 31; i++) {
-        middle_is_ones &= point[i] == 0xff;
-        middle_is_zero &= point[i] == 0;
+        all &= point[i];
+        any |= point[i];
     }
-    if (middle_is_ones && point[0] >= 0xec) {
+    if (all == 0xff && point[0] >= 0xec) {
         return point[0] == 0xec && !is_negative; /* -1, or p and above */
     }
-    return !(middle_is_zero && point[0] == 1 && is_negative);
+    return !(any == 0 && point[0] == 1 && is_negative);
 }
 
 enum ed25519_verdict ed25519_check(const uint8_t public_key[ED25519_PUBLIC_BYTES],

@@ -1,6 +1,8 @@
 /* What SHA-256 and SHA-512 share. SPDX-License-Identifier: Apache-2.0 */
 #include "sha2.h"
 
+#include <string.h>
+
 /* Section 4.2: the first bits of the fractional parts of cube roots of the first primes. */
 const uint64_t sha2_round_constants[80] = {
     0x428a2f98d728ae22u, 0x7137449123ef65cdu, 0xb5c0fbcfec4d3b2fu, 0xe9b5dba58189dbbcu,
@@ -30,3 +32,55 @@ const uint64_t sha2_initial_state[8] = {
     0x6a09e667f3bcc908u, 0xbb67ae8584caa73bu, 0x3c6ef372fe94f82bu, 0xa54ff53a5f1d36f1u,
     0x510e527fade682d1u, 0x9b05688c2b3e6c1fu, 0x1f83d9abfb41bd6bu, 0x5be0cd19137e2179u
 };
+
+static uint64_t *length_of(const struct sha2_form *form, void *hash)
+{
+    return (uint64_t *)(void *)((uint8_t *)hash + form->block_bytes / 2);
+}
+
+void sha2_update(const struct sha2_form *form, void *hash, const void *bytes, size_t len)
+{
+    uint64_t *const length = length_of(form, hash);
+    uint8_t *const block = (uint8_t *)(length + 1);
+    const uint8_t *p = bytes;
+
+    while (len > 0) {
+        const size_t filled = (size_t)*length & (form->block_bytes - 1);
+        const size_t room = form->block_bytes - filled;
+        const size_t part = len < room ? len : room;
+
+        if (part == form->block_bytes) {
+            form->compress(hash, p);
+        } else {
+            memcpy(block + filled, p, part);
+            if (part == room) {
+                form->compress(hash, block);
+            }
+        }
+        *length += part;
+        p += part;
+        len -= part;
+    }
+}
+
+void sha2_end(const struct sha2_form *form, void *hash)
+{
+    const uint64_t *const length = length_of(form, hash);
+    const uint64_t bits = *length << 3;
+    uint8_t *const block = (uint8_t *)(length_of(form, hash) + 1);
+    size_t filled = (size_t)*length & (form->block_bytes - 1);
+
+    block[filled++] = 0x80;
+    /* The length takes an eighth of a block, of which 64 bits are used. */
+    if (filled > form->block_bytes - form->block_bytes / 8) {
+        memset(block + filled, 0, form->block_bytes - filled);
+        form->compress(hash, block);
+        filled = 0;
+    }
+    memset(block + filled, 0, form->block_bytes - filled);
+    for (unsigned i = 0; i < 4; i++) {
+        block[form->block_bytes - 1 - i] = (uint8_t)((uint32_t)bits >> (8 * i));
+        block[form->block_bytes - 5 - i] = (uint8_t)((uint32_t)(bits >> 32) >> (8 * i));
+    }
+    form->compress(hash, block);
+}

@@ -7,7 +7,6 @@
 
 #define ROUNDS 64
 #define STRETCH 16
-#define LENGTH_AT (SHA256_BLOCK_BYTES - 8)
 
 static uint32_t rotate(uint32_t x, unsigned bits)
 {
@@ -34,8 +33,9 @@ static void store_be(uint8_t *p, uint32_t word)
 /* Section 6.2.2. Nothing is moved from round to round: for a stretch of rounds, the window of the
  * eight working variables goes down a word at a time, that of the schedule's last 16 words up;
  * then both begin anew. The last 16 words computed are not used; to ask each time takes longer. */
-static void compress(uint32_t state[8], const uint8_t block[SHA256_BLOCK_BYTES])
+static void compress(void *of_hash, const uint8_t *block)
 {
+    uint32_t *const state = of_hash;
     uint32_t schedule[2 * STRETCH];
     uint32_t variables[STRETCH + 8];
     uint32_t *const first = variables + STRETCH;
@@ -67,6 +67,12 @@ static void compress(uint32_t state[8], const uint8_t block[SHA256_BLOCK_BYTES])
     }
 }
 
+static const struct sha2_form form = { SHA256_BLOCK_BYTES, compress };
+
+_Static_assert(offsetof(struct sha256, len) == SHA256_BLOCK_BYTES / 2
+                   && offsetof(struct sha256, block) == SHA256_BLOCK_BYTES / 2 + 8,
+               "laid out as sha2.h says");
+
 void sha256_init(struct sha256 *hash)
 {
     for (unsigned i = 0; i < 8; i++) {
@@ -77,43 +83,12 @@ void sha256_init(struct sha256 *hash)
 
 void sha256_update(struct sha256 *hash, const void *bytes, size_t len)
 {
-    const uint8_t *p = bytes;
-
-    while (len > 0) {
-        const size_t filled = (size_t)(hash->len % SHA256_BLOCK_BYTES);
-        const size_t room = SHA256_BLOCK_BYTES - filled;
-        const size_t part = len < room ? len : room;
-        const uint8_t *block = hash->block;
-
-        if (part == SHA256_BLOCK_BYTES) {
-            block = p;
-        } else {
-            memcpy(hash->block + filled, p, part);
-        }
-        hash->len += part;
-        p += part;
-        len -= part;
-        if (part == room) {
-            compress(hash->state, block);
-        }
-    }
+    sha2_update(&form, hash, bytes, len);
 }
 
 void sha256_final(struct sha256 *hash, uint8_t digest[SHA256_BYTES])
 {
-    uint8_t *const block = hash->block;
-    size_t filled = (size_t)(hash->len % SHA256_BLOCK_BYTES);
-
-    block[filled++] = 0x80;
-    if (filled > LENGTH_AT) {
-        memset(block + filled, 0, SHA256_BLOCK_BYTES - filled);
-        compress(hash->state, block);
-        filled = 0;
-    }
-    memset(block + filled, 0, LENGTH_AT - filled);
-    store_be(block + LENGTH_AT, (uint32_t)(hash->len >> 29));
-    store_be(block + LENGTH_AT + 4, (uint32_t)hash->len << 3);
-    compress(hash->state, block);
+    sha2_end(&form, hash);
     for (unsigned i = 0; i < 8; i++) {
         store_be(digest + 4 * i, hash->state[i]);
     }

@@ -8,7 +8,6 @@
 
 #define ROUNDS 80
 #define STRETCH 16
-#define LENGTH_AT (SHA512_BLOCK_BYTES - 16)
 
 static uint64_t rotate(uint64_t x, unsigned bits)
 {
@@ -33,8 +32,9 @@ static void store_be(uint8_t *p, uint64_t word)
 }
 
 /* Section 6.4.2, as sha256.c has it. */
-static void compress(uint64_t state[8], const uint8_t block[SHA512_BLOCK_BYTES])
+static void compress(void *of_hash, const uint8_t *block)
 {
+    uint64_t *const state = of_hash;
     uint64_t schedule[2 * STRETCH];
     uint64_t variables[STRETCH + 8];
     uint64_t *const first = variables + STRETCH;
@@ -66,6 +66,12 @@ static void compress(uint64_t state[8], const uint8_t block[SHA512_BLOCK_BYTES])
     }
 }
 
+static const struct sha2_form form = { SHA512_BLOCK_BYTES, compress };
+
+_Static_assert(offsetof(struct sha512, len) == SHA512_BLOCK_BYTES / 2
+                   && offsetof(struct sha512, block) == SHA512_BLOCK_BYTES / 2 + 8,
+               "laid out as sha2.h says");
+
 void sha512_init(struct sha512 *hash)
 {
     memcpy(hash->state, sha2_initial_state, sizeof hash->state);
@@ -74,37 +80,12 @@ void sha512_init(struct sha512 *hash)
 
 void sha512_update(struct sha512 *hash, const void *bytes, size_t len)
 {
-    const uint8_t *p = bytes;
-
-    while (len > 0) {
-        const size_t filled = (size_t)(hash->len % SHA512_BLOCK_BYTES);
-        const size_t room = SHA512_BLOCK_BYTES - filled;
-        const size_t part = len < room ? len : room;
-
-        memcpy(hash->block + filled, p, part);
-        hash->len += part;
-        p += part;
-        len -= part;
-        if (part == room) {
-            compress(hash->state, hash->block);
-        }
-    }
+    sha2_update(&form, hash, bytes, len);
 }
 
 void sha512_final(struct sha512 *hash, uint8_t digest[SHA512_BYTES])
 {
-    uint8_t *const block = hash->block;
-    size_t filled = (size_t)(hash->len % SHA512_BLOCK_BYTES);
-
-    block[filled++] = 0x80;
-    if (filled > LENGTH_AT) {
-        memset(block + filled, 0, SHA512_BLOCK_BYTES - filled);
-        compress(hash->state, block);
-        filled = 0;
-    }
-    memset(block + filled, 0, SHA512_BLOCK_BYTES - 8 - filled);
-    store_be(block + SHA512_BLOCK_BYTES - 8, hash->len << 3);
-    compress(hash->state, block);
+    sha2_end(&form, hash);
     for (unsigned i = 0; i < 8; i++) {
         store_be(digest + 8 * i, hash->state[i]);
     }

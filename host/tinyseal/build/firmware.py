@@ -61,6 +61,8 @@ COMPILE_FLAGS: Final = ("-std=c11", "-g", "-ffunction-sections", "-fdata-section
 # Its requantisation relies on sums that wrap: left shifts, and right ones by 31, where the mask
 # is (1 << 31) - 1. Its warnings are its authors' business.
 CMSIS_NN_FLAGS: Final = ("-fwrapv", "-w")
+# What -Os leaves on and makes code longer.
+SMALL_FLAGS: Final = ("-fno-move-loop-invariants", "-fno-tree-loop-im")
 # Functions that run from RAM share its segment with data: no MMU is there to tell them apart.
 MONOCYPHER_FLAGS: Final = ("-w",)
 LINK_FLAGS: Final = (
@@ -183,14 +185,20 @@ def source_groups(request: Request) -> list[SourceGroup]:
     curve = monocypher(ROOT / THIRD_PARTY)
     of_boot = (hal, nv, crypto, boot, setup)
     of_curve = tuple(f"-isystem{_in_project(d)}" for d in (curve.include_dir, curve.frame_dir))
-    boot_flags = (*of_curve, *mode_flags(board), *WARNINGS)
+    boot_flags = (*of_curve, *mode_flags(board), *SMALL_FLAGS, *WARNINGS)
     # What GCC calls and the chip keeps in a ROM of its own; the capsule has no way to it.
     rom = _sources(hal / core_folder(board.core), pattern="rom.c")
     bootloader = _sources(firmware / "bootloader")
     if board.core is Core.HOST:  # its rom.c has what memory.c has
         bootloader = tuple(f for f in bootloader if f.name != "memory.c")
     return [
-        SourceGroup(tuple(f for f in _sources(*folders) if f not in rom), "-Os", folders, both),
+        SourceGroup(
+            tuple(f for f in _sources(*folders) if f not in rom),
+            "-Os",
+            folders,
+            both,
+            (*SMALL_FLAGS, *WARNINGS),
+        ),
         SourceGroup(rom, "-Os", folders, (*both, "capsule")),
         SourceGroup(
             _sources(nv, crypto, boot, setup),
