@@ -28,18 +28,18 @@ static void put_status(enum boot_status status)
     const uint32_t number = (uint32_t)status;
     const char digits[] = { (char)('0' + number / 10 % 10), (char)('0' + number % 10), '\0' };
 
-    put(status == BOOT_GOOD ? "good" : digits);
+    put(digits);
     put("\r\n");
 }
 
-/* One line for every slot that holds something and was refused, or for all of them. */
-static void tell(int all)
+/* One line for every slot that is not good, from status `least` on. */
+static void tell(uint32_t least)
 {
     for (uint32_t i = 0; i < config.image_count; i++) {
         for (uint32_t j = 0; j < BOOT_SLOTS; j++) {
             const enum boot_status status = boot.status[i][j];
 
-            if (all || (status != BOOT_GOOD && status != BOOT_EMPTY && (uint32_t)status != 0)) {
+            if (status != BOOT_GOOD && (uint32_t)status >= least) {
                 const char slot[] = { ' ', (char)('a' + j), ' ', '\0' };
 
                 put(i == BOOT_APP ? "boot app" : "boot capsule");
@@ -56,7 +56,7 @@ static _Noreturn void stay(enum boot_status status)
     for (;;) {
         put("\r\nboot tinyseal " FIRMWARE_VERSION " " BOARD_NAME " nothing boots: ");
         put_status(status);
-        tell(1);
+        tell(0);
         const uint32_t start = (uint32_t)hal.clock->ticks();
 
         while ((uint32_t)hal.clock->ticks() - start < RETELL_SECONDS * hal.clock->hz) {
@@ -78,7 +78,7 @@ int main(void)
     if (entry == 0) {
         stay(BOOT_ECHANGED); /* a step of the verification was left out or done twice */
     }
-    tell(0);
+    tell(BOOT_EMPTY + 1);
     boot_hand_over(&boot, (struct boot_handover *)(void *)link_handover);
     noinit_set_cause(hal.reset->cause()); /* hal_init() took it; it is the application's */
     jump_to(entry);
