@@ -26,6 +26,7 @@ from tinyseal.device.links import Link
 from tinyseal.device.ota import update
 from tinyseal.device.smp import SmpDevice
 from tinyseal.device.virtual import start
+from tinyseal.package.delta import make_patch
 from tinyseal.package.sign import parse_version
 from tinyseal.package.update import read_set
 
@@ -91,6 +92,26 @@ def test_older_and_foreign_images_are_refused_before_a_byte_is_sent(tmp_path):
             assert relay.passed < 1000
         code, told = ota("state", "--port", machine.port)
         assert [i["slot"] for i in told["images"]] == ["a", "a"]
+
+
+@pytest.mark.parametrize("name", [XIP, FAST])
+def test_a_patch_from_what_runs_is_sent_instead_of_the_image(name, tmp_path):
+    with on(name) as (request, machine):
+        release = write_set(request, tmp_path / "release")
+        slot = request.slots[-1]
+        for image in ("app", "capsule"):
+            old = (ROOT / request.signed(image)).read_bytes()
+            new = (release / f"{image}_{slot}.img").read_bytes()
+            (release / f"{image}.patch").write_bytes(make_patch(old, new))
+        (release / "other.patch").write_bytes(b"TSDP of something else")
+        code, told = ota("update", release, "--port", machine.port)
+        assert (code, told["outcome"]) == (0, "updated"), told
+        assert told["patches"] == ["app.patch", "capsule.patch"]
+        assert told["sent_bytes"] == sum(
+            (release / patch).stat().st_size for patch in told["patches"]
+        )
+        assert told["sent_bytes"] < len(new)
+        assert text_info(request, machine.port).images["app"][1:] == ("1.1.0+0", 0, "confirmed")
 
 
 def crashing(request, slot):

@@ -75,6 +75,12 @@ def test_a_folder_gives_its_images_and_nothing_else(image, tmp_path):
         read_set([tmp_path / "nothing"])
 
 
+def test_a_set_for_several_boards_gives_each_its_own(image):
+    paths = [image(RAM), image(XIP, slot="b")]
+    assert chosen(paths, target(RAM)) == [("app", None, paths[0].name)]
+    assert chosen(paths, target(XIP)) == [("app", 1, paths[1].name)]
+
+
 def test_what_runs_already_is_not_sent(image):
     path = image(slot="b")
     (read,) = read_set([path])

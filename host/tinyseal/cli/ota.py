@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tinyseal.device.ota import Report
     from tinyseal.device.smp import SmpDevice
-    from tinyseal.package.update import Running, UpdateImage
+    from tinyseal.package.update import Running
 
 INTERRUPTED: Final = 130
 Result = TypeVar("Result")
@@ -76,7 +76,8 @@ def update(
     """Send images, try them, check that they work, and keep them; or the device goes back.
 
     Of images for both slots, the one for the device's free slot is sent. An update that was cut
-    goes on where it ended when the command is given again.
+    goes on where it ended when the command is given again. Where a patch from what runs to the new
+    image lies beside it (tinyseal delta makes them), that is sent instead.
 
     \b
     Examples:
@@ -254,6 +255,7 @@ def report_json(report: Report) -> dict[str, Any]:
             for before in (report.before.get(number),)
         ],
         "checked": list(report.checked),
+        "patches": list(report.patches),
         "sent_bytes": report.sent_bytes,
         "seconds": report.seconds,
     }
@@ -315,13 +317,10 @@ class _Progress:
         if not self._progress.disable:
             self._progress.console.print(text, style="dim", highlight=False)
 
-    def sent(self, image: UpdateImage, done: int, resumed: int) -> None:
-        if image.name not in self._tasks:
-            total = len(image.data)
-            self._tasks[image.name] = self._progress.add_task(
-                image.name, total=total, completed=resumed
-            )
-        self._progress.update(self._tasks[image.name], completed=done)
+    def sent(self, file: str, size: int, done: int, resumed: int) -> None:
+        if file not in self._tasks:
+            self._tasks[file] = self._progress.add_task(file, total=size, completed=resumed)
+        self._progress.update(self._tasks[file], completed=done)
 
 
 def _say_running(running: dict[int, Running], as_json: bool) -> None:

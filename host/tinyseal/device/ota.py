@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from smp.image_management import ImageState
@@ -18,6 +19,8 @@ from tinyseal.board import Board, board_names, load_board
 from tinyseal.device.links import LinkError
 from tinyseal.device.smp import Identity, SmpDevice, SmpError
 from tinyseal.errors import DeviceError, ToolError
+from tinyseal.package.delta import best_patch
+from tinyseal.package.files import read_file
 from tinyseal.package.mcuboot import Version
 from tinyseal.package.sign import IMAGE_NUMBERS as NUMBERS
 from tinyseal.package.sign import parse_version
@@ -65,15 +68,15 @@ class Watcher(Protocol):
     def stage(self, text: str) -> None:
         """What begins now."""
 
-    def sent(self, image: UpdateImage, done: int, resumed: int) -> None:
-        """The device has `done` bytes of the image, `resumed` of them from an earlier try."""
+    def sent(self, file: str, size: int, done: int, resumed: int) -> None:
+        """The device has `done` of a file's bytes, `resumed` of them from an earlier try."""
 
 
 class Silent:
     def stage(self, text: str) -> None:
         pass
 
-    def sent(self, image: UpdateImage, done: int, resumed: int) -> None:
+    def sent(self, file: str, size: int, done: int, resumed: int) -> None:
         pass
 
 
@@ -89,6 +92,7 @@ class Report:
     sent_bytes: int
     seconds: float
     checked: tuple[str, ...]  # what the new images proved
+    patches: tuple[str, ...]  # files that were sent in the place of whole images
 
 
 @dataclass
@@ -101,6 +105,7 @@ class _Run:
     clock: Callable[[], float] = time.monotonic
     sent_bytes: int = 0
     checked: list[str] = field(default_factory=list)
+    patches: list[str] = field(default_factory=list)
 
 
 async def update(
@@ -124,7 +129,7 @@ async def update(
     changed = await _finish_trial(run, images, states)
     identity, choices = await _missing(device, images, before, profile)
     if choices:
-        await _install(run, choices)
+        await _install(run, choices, before)
         changed = True
     after = running(await device.images())
     return Report(
@@ -136,6 +141,7 @@ async def update(
         run.sent_bytes,
         round(run.clock() - started, 3),
         tuple(run.checked),
+        tuple(run.patches),
     )
 
 
@@ -256,12 +262,12 @@ async def _finish_trial(
     return bool(on_trial)
 
 
-async def _install(run: _Run, choices: Sequence[Choice]) -> None:
+async def _install(run: _Run, choices: Sequence[Choice], before: dict[int, Running]) -> None:
     device = run.device
     for choice in choices:
         present = _find(await device.images(), choice)
         if present is None:
-            await _send(run, choice)
+            await _send(run, choice, before.get(choice.number))
             present = _find(await device.images(), choice)
         if present is None:
             raise DeviceError(
@@ -272,23 +278,41 @@ async def _install(run: _Run, choices: Sequence[Choice]) -> None:
     await _prove_and_keep(run, await _on_trial(run, choices))
 
 
-async def _send(run: _Run, choice: Choice) -> None:
+async def _send(run: _Run, choice: Choice, old: Running | None) -> None:
+    """Sends a patch that makes the image of what runs, if one lies beside it, or the image."""
     image = choice.image
-    run.watcher.stage(f"sending {image.name}")
-    had: int | None = None
-
-    def progress(done: int, before: int) -> None:
-        nonlocal had
-        had = before
-        run.watcher.sent(image, done, before)
-
+    patch = None
+    if old is not None and old.hash is not None:
+        patch = best_patch(old.hash, image.data, image.path.parent)
+    if patch is not None:
+        try:
+            await _upload(run, choice, patch, read_file(patch))
+            run.patches.append(patch.name)
+            return
+        except SmpError as e:
+            run.watcher.stage(f"{e}; sending the whole image")
     try:
-        await run.device.upload(choice.number, image.data, image.hash, progress)
+        await _upload(run, choice, image.path, image.data)
     except SmpError as e:
-        if had is None and e.group is not None:  # by its header, before anything was written
+        if e.group is not None and not run.sent_bytes:
             raise RefusedError(f"{image.path}: {e}") from e
         raise
-    run.sent_bytes += len(image.data) - (had or 0)
+
+
+async def _upload(run: _Run, choice: Choice, path: Path, data: bytes) -> None:
+    run.watcher.stage(f"sending {path.name}")
+    had: int | None = None
+    done = 0
+
+    def progress(now: int, before: int) -> None:
+        nonlocal had, done
+        had, done = before, now
+        run.watcher.sent(path.name, len(data), now, before)
+
+    try:
+        await run.device.upload(choice.number, data, choice.image.hash, progress)
+    finally:
+        run.sent_bytes += done - (had or 0)
 
 
 def _find(states: Sequence[ImageState], choice: Choice) -> ImageState | None:

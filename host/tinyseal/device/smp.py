@@ -53,7 +53,7 @@ MIN_ANSWER_SECONDS: Final = 0.4
 MAX_ANSWER_SECONDS: Final = 5.0
 REOPEN_SECONDS: Final = 0.2
 FALLBACK_MESSAGE_BYTES: Final = 256  # where the device does not tell its buffer
-MIN_MESSAGE_BYTES: Final = 160  # holds the first request of an upload and some data
+MIN_MESSAGE_BYTES: Final = 192  # holds the first request of an upload with a patch's header
 STUBBORN: Final = 8  # answers in a row that bring an upload no further
 
 MODEL_GROUP: Final = 64

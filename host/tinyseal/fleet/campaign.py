@@ -47,8 +47,8 @@ class _Watch(Silent):
     device: str
     audience: Audience
 
-    def sent(self, image: UpdateImage, done: int, resumed: int) -> None:
-        self.audience.moved(self.device, done, len(image.data))
+    def sent(self, file: str, size: int, done: int, resumed: int) -> None:
+        self.audience.moved(self.device, done, size)
 
 
 @dataclass

@@ -149,10 +149,15 @@ def assumed_board(images: Sequence[UpdateImage]) -> str:
 
 def choose(images: Sequence[UpdateImage], target: Target) -> list[Choice]:
     """For each image number of the set, the one variant that goes into the device's free slot;
-    none for what runs already. RefusedError says what keeps the device from taking them."""
+    none for what runs already. A set may be for several kinds of boards. RefusedError says what
+    keeps the device from taking any of it."""
     by_number: dict[int, list[UpdateImage]] = {}
     for image in images:
-        by_number.setdefault(_number(image, target.name), []).append(image)
+        number = _number(image, target.name)
+        if number is not None:
+            by_number.setdefault(number, []).append(image)
+    if not by_number:
+        raise _not_for(images[0], target.name)
     choices = []
     for number, variants in sorted(by_number.items()):
         _check_one_version(variants)
@@ -178,14 +183,18 @@ def _needs(image: Image) -> tuple[tuple[int, Version], ...]:
     return tuple((number, Version(*version)) for number, *version in values)
 
 
-def _number(image: UpdateImage, board: str) -> int:
-    """Which image of the board this is."""
+def _number(image: UpdateImage, board: str) -> int | None:
+    """Which image of the board this is; None if it is for another board."""
     for name, number in IMAGE_NUMBERS.items():
         if image.class_id == class_uuid(board, name).bytes:
             return number
+    return None
+
+
+def _not_for(image: UpdateImage, board: str) -> RefusedError:
     theirs = None if image.class_id is None else recognise_class(image.class_id)
     whose = f"is for {theirs}" if theirs else "does not say that it is for this board"
-    raise RefusedError(
+    return RefusedError(
         f"{image.path}: {whose}; the device is a {board}, and takes "
         f'"{class_name(board, "app")}" and "{class_name(board, "capsule")}"'
     )
