@@ -17,6 +17,7 @@ from tinyseal.board import load_board
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, Request
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.flasher import flash
+from tinyseal.device.links import Link, quiet_libraries
 from tinyseal.device.rigs import BENCH, load_bench, serial_ports
 from tinyseal.device.virtual import VirtualBoard, start
 from tinyseal.errors import DeviceError, ToolError
@@ -33,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--rig", help="a real board by its name in the bench file")
     group.addoption("--bench", type=Path, default=BENCH, help="the bench file")
     group.addoption("--model", type=Path, action="append", help="a model; may be repeated")
+    group.addoption("--ble", help="name that a real board advertises, for tests over BLE")
     group.addoption("--kernels", default=AUTO, help="kernel set of the firmware")
 
 
@@ -100,6 +102,26 @@ class Station:
         thousands of commands."""
         with self.dut.serial.disable_redirect_thread():
             yield Client(self.dut.serial.proc)
+
+    @contextmanager
+    def links(self, kind: str, baud: int, ble: str | None) -> Iterator[Link]:
+        """A way for SMP to the board, which has just booted: "serial" or "ble"."""
+        with self.started_client():
+            pass
+        if kind == "serial":
+            with self.dut.serial.disable_redirect_thread():
+                yield Link(self.dut.serial.port, baud)
+        elif self._machine is None:
+            if ble is None:
+                pytest.skip("BLE of a real board: say its name, --ble NAME")
+            yield Link(ble, is_ble=True)
+        else:
+            if self._machine.radio is None:
+                pytest.skip("this board has no radio")
+            from tinyseal.device.air import on_air
+
+            with on_air({"tinyseal": (self._machine.radio, baud)}) as air:
+                yield Link("tinyseal", is_ble=True, hci=air.hci)
 
 
 @pytest.fixture(scope="session")
@@ -187,6 +209,18 @@ def client(station: Station) -> Iterator[Client]:
     """A board that has just started, ready for commands."""
     with station.started_client() as client:
         yield client
+
+
+@pytest.fixture(params=["serial", "ble"])
+def link(
+    request: pytest.FixtureRequest, station: Station, baud: int, pytestconfig: pytest.Config
+) -> Iterator[Link]:
+    """A board that has just started, for SMP."""
+    with (
+        quiet_libraries(),
+        station.links(request.param, baud, pytestconfig.getoption("--ble")) as way,
+    ):
+        yield way
 
 
 @pytest.fixture

@@ -34,6 +34,9 @@ TESTS = {
     "test_survives_garbage",
     "test_reports_time",
     "test_reset_restarts_it",
+    "test_an_update_is_tried_proven_and_kept",
+    "test_an_update_that_was_cut_goes_on",
+    "test_an_update_nobody_keeps_is_gone_with_the_next_start",
 }
 ABSENT = '[[rig]]\nname = "nucleo_f446"\nboard = "qemu-m4"\nusb_serial = "066DFF49"\n'
 
@@ -60,7 +63,7 @@ def test_virtual_board_passes_and_the_report_says_so():
     (suite,) = root.iter("testsuite")
     assert suite.get("name") == "hil-qemu-m4"
     counts = [suite.get(key) for key in ("tests", "failures", "errors", "skipped")]
-    assert counts == ["7", "0", "0", "0"]
+    assert counts == ["13", "0", "0", "0"]
     cases = list(root.iter("testcase"))
     assert {c.get("name").partition("[")[0] for c in cases} == TESTS
     assert all("kws_int8" in c.get("name") for c in cases)
@@ -78,9 +81,12 @@ def test_a_board_on_a_port_passes_the_same_tests(tmp_path):
         open_port(machine.port, request.board.console.baud),
     ):
         machine.go()
-        done, cases = hil(tmp_path, f"--model={AD}", f"--port={machine.port}")
+        port = f"--port={machine.port}"
+        done, cases = hil(tmp_path, f"--model={AD}", port, "-k", "not cut and not nobody")
         assert done.returncode == 0, done.stdout
-        assert len(cases) == 7 and not any(list(c.iter("failure")) for c in cases)
+        assert len(cases) == 9 and not any(list(c.iter("failure")) for c in cases)
+        (skipped,) = (s for c in cases for s in c.iter("skipped"))
+        assert skipped.get("message") == "BLE of a real board: say its name, --ble NAME"
         with Client(open_port(machine.port, request.board.console.baud)) as client:
             client.sync()
             assert client.info().board == "qemu-m4"
@@ -116,7 +122,7 @@ def test_absent_rig_is_a_skip_that_says_so(tmp_path):
     bench.write_text(ABSENT)
     done, cases = hil(tmp_path, f"--bench={bench}", "--rig=nucleo_f446")
     assert done.returncode == 0, done.stdout
-    assert len(cases) == 7
+    assert len(cases) == 13
     for case in cases:
         (skipped,) = case.iter("skipped")
         assert skipped.get("message") == "nucleo_f446 absent: no USB serial 066DFF49"

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from support.boards import firmware
+from support.boards import firmware, scons
 from support.chain import signed
 from support.ota import Relay, ota, write_set
 from tinyseal.build.firmware import ROOT
@@ -315,6 +315,18 @@ def test_a_virtual_board_is_switched_on_for_the_command_and_keeps_its_flash(tmp_
     code, told = ota("state", *place)
     assert code == 0 and told["images"][1]["version"] == "1.1.0"
     assert told["images"][1]["flags"][:2] == ["active", "confirmed"]
+
+
+def test_scons_ota_builds_and_updates(tmp_path):
+    flash = ROOT / "build" / FAST / "flash.bin"
+    flash.unlink(missing_ok=True)
+    words = (f"board={FAST}", f"model={SMALL}", "ota")
+    assert "host: runs these images already" in scons(*words).stdout
+    done = scons(*words, "version=0.1.7")
+    assert done.returncode == 0 and "capsule: 0.1.7+0, was 0.1.0+0" in done.stdout
+    done = scons(*words)
+    assert done.returncode == 2 and "0.1.0+0 is older than 0.1.7+0" in done.stdout
+    flash.unlink()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -20,10 +21,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from tinyseal.board import Board
+from tinyseal.build.firmware import ROOT, Request
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.output import JsonOption, console, errors, print_json
-from tinyseal.cli.place import OPTIONS, Place, placed
-from tinyseal.errors import ToolError, UsageError
+from tinyseal.cli.place import OPTIONS, Place, placed, virtual
+from tinyseal.errors import BoardError, ToolError, UsageError
 
 if TYPE_CHECKING:
     from smp.image_management import ImageState
@@ -86,31 +89,62 @@ def update(
       tinyseal ota update release/ --ble greenhouse-3 --key vendor.pem --json
     """
 
+    _update(images, place, key, named_board(profile) if profile else None, as_json)
+
+
+def target(request: Request) -> int:
+    """`scons ota`: sends what was built; to the virtual board, whose flash is kept, if no place is
+    given and the board is one."""
+    board, words = request.board, request.words
+    if "port" in words and "rig" in words:
+        raise BoardError("port= and rig= both say where the board is; give one of them")
+    images = [ROOT / request.signed(i, slot) for i in ("app", "capsule") for slot in request.slots]
+    port = words.get("port")
+    with ExitStack() as stack:
+        if "rig" in words:
+            from tinyseal.device.rigs import load_bench, serial_ports
+
+            rig = load_bench().named(words["rig"])
+            port = rig.port(serial_ports())
+            if port is None:
+                raise BoardError(rig.absence)
+        elif port is None and board.runner is not None:
+            port = stack.enter_context(virtual(request, None)).address
+        _update(images, Place(port, baud=board.console.baud), None, board, False)
+    return 0
+
+
+def _update(
+    images: list[Path], place: Place, key: Path | None, profile: Board | None, as_json: bool
+) -> None:
     async def work() -> Report:
         from tinyseal.device.ota import update as update_device
         from tinyseal.package.keys import Use, load_key
         from tinyseal.package.update import read_set
 
         wanted = read_set(images, load_key(key, Use.SIGN) if key else None)
-        described = named_board(profile) if profile else None
         with _Progress(as_json) as watcher:
             async with place.reached() as device:
-                return await update_device(device, wanted, watcher, described)
+                return await update_device(device, wanted, watcher, profile)
 
     report = _run(work, as_json)
     if as_json:
         print_json(report_json(report))
-        return
-    if report.outcome == "unchanged":
+    elif report.outcome == "unchanged":
         console.print(f"{report.board}: runs these images already", highlight=False)
-        return
+    else:
+        _show_update(report)
+
+
+def _show_update(report: Report) -> None:
     for number, after in sorted(report.after.items()):
         before = report.before.get(number)
         was = f", was {before.version}" if before and before.hash != after.hash else ""
         console.print(f"{_image_name(number)}: {after.version}{was}", highlight=False)
+    patched = f", as {' and '.join(report.patches)}" if report.patches else ""
     console.print(
-        f"{report.board}: updated in {report.seconds:.1f} s, {report.sent_bytes:,} B sent; "
-        f"checked: {', '.join(report.checked)}",
+        f"{report.board}: updated in {report.seconds:.1f} s, {report.sent_bytes:,} B sent{patched}"
+        f"; checked: {', '.join(report.checked)}",
         highlight=False,
     )
 

@@ -168,7 +168,7 @@ def _show(report: CampaignReport) -> None:
     table = Table("device", "board", "outcome", "tries", "seconds", "what changed")
     for d in report.devices:
         changes = [
-            f"{c['image']} {c['version_before'] or 'none'} -> {c['version_after']}"
+            f"{c['image']} {_short(c['version_before'])} -> {_short(c['version_after'])}"
             for a in d.attempts
             for c in a.changes
         ]
@@ -190,6 +190,10 @@ def _show(report: CampaignReport) -> None:
                   highlight=False)  # fmt: skip
     if report.reason:
         console.print(report.reason, style="bold red", markup=False, highlight=False)
+
+
+def _short(version: str | None) -> str:
+    return "none" if version is None else version.removesuffix("+0")
 
 
 def _list(engine: Engine, as_json: bool) -> None:

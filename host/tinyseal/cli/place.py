@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from tinyseal.board import Board
 from tinyseal.build.firmware import AUTO, DEFAULT_MODEL, ROOT, Request
 from tinyseal.cli.boards import named_board
 from tinyseal.errors import UsageError
@@ -26,12 +25,12 @@ if TYPE_CHECKING:
 class Place:
     """Where a device is; nothing given means the only one that is attached."""
 
-    port: str | None
-    ble: str | None
-    board: str | None
-    flash: Path | None
-    baud: int | None
-    hci: str | None
+    port: str | None = None
+    ble: str | None = None
+    board: str | None = None
+    flash: Path | None = None
+    baud: int | None = None
+    hci: str | None = None
 
     @asynccontextmanager
     async def reached(self) -> AsyncIterator[SmpDevice]:
@@ -43,7 +42,8 @@ class Place:
             raise UsageError("--port, --ble and --board each say where the device is; give one")
         async with AsyncExitStack() as stack:
             if self.board is not None:
-                link = stack.enter_context(virtual(named_board(self.board), self.flash))
+                built = Request(named_board(self.board), DEFAULT_MODEL, AUTO)
+                link = stack.enter_context(virtual(built, self.flash))
             elif self.ble is not None:
                 link = Link(self.ble, is_ble=True, hci=self.hci)
             elif self.port is not None:
@@ -105,13 +105,13 @@ def placed(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def virtual(board: Board, flash: Path | None) -> Iterator[Link]:
-    """A virtual board with the last build of the default model, for as long as it is needed. Its
-    flash is kept, if it keeps one."""
+def virtual(request: Request, flash: Path | None) -> Iterator[Link]:
+    """A virtual board for as long as it is needed. Its flash is kept, if it keeps one; a new one
+    has what was built."""
     from tinyseal.device.links import Link
     from tinyseal.device.virtual import start
 
-    request = Request(board, DEFAULT_MODEL, AUTO)
+    board = request.board
     keeps = board.runner is not None and board.runner.flash_file_bytes is not None
     if keeps and flash is None:
         flash = ROOT / request.board_folder / "flash.bin"

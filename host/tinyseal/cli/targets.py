@@ -40,6 +40,10 @@ TARGETS: Final = {
         "tinyseal.cli.hil:run",
         needs_firmware=False,
     ),
+    "ota": Target(
+        "update the board at port= or rig=, or the virtual one, with what was built",
+        "tinyseal.cli.ota:target",
+    ),
     "test": Target("pass the project's tests", "tinyseal.cli.targets:test", needs_firmware=False),
     "size": Target(
         "show where every byte goes, per memory, layer and kernel, against the last build",
