@@ -41,7 +41,8 @@ from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.samples import sample_inputs
 from tinyseal.graph.selftest import expected_crc
-from tinyseal.package.keys import Use, create_key
+from tinyseal.package.keys import DEV_ENCRYPT, Use, create_key, load_key
+from tinyseal.package.provision import Identity, storage_image
 from tinyseal.package.sign import parse_version
 
 SMALL = Path("tests/corpus/chain.tflite")
@@ -214,6 +215,34 @@ def test_an_update_is_tried_and_reverted(name, tmp_path):
         assert board.client.info().images["capsule"] == ("b", "2.0.0+0", 0, "trial")
         board.client.reset()
         assert board.client.info().images["capsule"] == ("a", "1.0.0+0", 0, "confirmed")
+
+
+@pytest.mark.parametrize("name", ["qemu-m33", "qemu-m7"])
+def test_an_encrypted_update_comes_over_the_console(name, tmp_path):
+    """Copied to RAM, and swapped into place: the application cannot open it, the bootloader can."""
+    own = load_key(DEV_ENCRYPT)
+    board = firmware(name, SMALL).board
+    storage = storage_image(board, Identity(bytes(16), decrypt_key=own).values())
+    runs = "a" if board.boot.mode == "swap" else "b"
+    with served(name, tmp_path, storage=storage) as (request, it):
+        data = signed(request, "app", "b", encrypt=own, version=parse_version("2.0"))
+        assert upload(it, 0, data)[-1] == len(data)
+        assert state(it)[0, 1] == ("2.0.0", "bootable")
+        (answer,) = ask(it, ImageStatesWrite(hash=image_hash(data)))
+        assert success(answer)
+        it.client.reset()
+        assert it.client.info().images["app"] == (runs, "2.0.0+0", 0, "trial")
+        (answer,) = ask(it, ImageStatesWrite(confirm=True))
+        assert success(answer)
+        it.client.reset()
+        assert it.client.info().images["app"] == (runs, "2.0.0+0", 0, "confirmed")
+        bent = tampered(signed(request, "capsule", "b", encrypt=own, version=parse_version("2.0")))
+        assert upload(it, 1, bent)[-1] == len(bent)
+        (answer,) = ask(it, ImageStatesWrite(hash=image_hash(bent)))
+        assert success(answer)
+        it.client.reset()
+        assert it.client.info().images["capsule"] == ("a", "1.0.0+0", 0, "confirmed")
+        assert "boot capsule b" in it.said()
 
 
 def refused(answer):
