@@ -125,7 +125,10 @@ def _show(path: Path, image: Image, verdict: Judgement, trouble: list[str]) -> N
         where = f"0x{h.load_address:08x}"
         for name, value in (
             ("flags", ", ".join(_flag_names(h.flags)) or "none"),
-            ("runs at", where if h.flags & (Flag.ROM_FIXED | Flag.RAM_LOAD) else "where slot a lies"),
+            (
+                "runs at",
+                where if h.flags & (Flag.ROM_FIXED | Flag.RAM_LOAD) else "where slot a lies",
+            ),
             ("header", f"{h.header_bytes} B"),
             ("payload", f"{h.image_bytes:,} B"),
             ("protected TLVs", f"{h.protected_bytes} B"),
