@@ -24,17 +24,17 @@ from support.metered import (
 from tinyseal.build.firmware import ROOT
 from tinyseal.cli import app
 from tinyseal.codegen.generate import family_id
+from tinyseal.device.air import on_air
 from tinyseal.device.client import Client, RefusedError, open_port
 from tinyseal.device.smp_meter import (
     KeyRead,
     MeterError,
     ReceiptRead,
-    RedeemTextWrite,
     RedeemWrite,
     StatusRead,
 )
 from tinyseal.fleet.receipts import read_receipt
-from tinyseal.fleet.vouchers import Voucher, to_text
+from tinyseal.fleet.vouchers import Voucher
 from tinyseal.graph.load import load_model
 from tinyseal.package.files import write_secret
 
@@ -91,7 +91,7 @@ def test_buy_redeem_spend_refuse_top_up_sync(board, tmp_path):
         assert (again.err.rc, other.err.rc) == (MeterError.USED, MeterError.MODEL)
         assert (key.id, key.key) == (DEVICE_ID, DEVICE_KEY.raw)
         assert infer(request, port, 5) == [0, 0, 0, EEMPTY, EEMPTY]
-        (topped,) = ask(port, RedeemTextWrite(text=to_text(voucher(family_id(FAMILY), 1, 2))))
+        (topped,) = ask(port, RedeemWrite(voucher=voucher(family_id(FAMILY), 1, 2)))
         assert topped.balance == 2
         assert infer(request, port, 1) == [0]
         (made,) = ask(port, ReceiptRead(have=0))
@@ -145,6 +145,24 @@ def test_the_tool_from_price_to_an_old_flash(board, tmp_path, monkeypatch):
         told = json.loads(cli("sync", "--port", machine.port, "--json", code=1))
         assert {f["kind"] for f in told["findings"]} == {"rollback"}
     assert "rollback" in cli("reconcile", code=1)
+
+
+def test_a_voucher_and_a_receipt_go_over_ble(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYSEAL_DATABASE", f"sqlite:///{tmp_path}/fleet.db")
+    request = metered_firmware("host", SMALL)
+    model = bytes.fromhex(load_model(ROOT / SMALL).model_id)
+    (tmp_path / "v.bin").write_bytes(voucher(model, 1, 2))
+    with (
+        metered_board(request, provisioned(request, tmp_path)) as machine,
+        on_air({"kitchen": (machine.radio, request.board.console.baud)}) as air,
+    ):
+        at = ("--ble", "kitchen", "--hci", air.hci)
+        assert json.loads(cli("redeem", tmp_path / "v.bin", *at, "--json"))["balance"] == 2
+        assert infer(request, machine.port, 3) == [0, 0, EEMPTY]
+        told = json.loads(cli("sync", "--enroll", *at, "--json", code=1))
+        assert told["counter"] == 2
+        (finding,) = told["findings"]
+        assert "never issued" in finding["text"], "this ledger did not sell it"
 
 
 def test_with_one_time_bits_an_old_flash_serves_nothing(tmp_path):

@@ -71,7 +71,7 @@ uint32_t meter_balance(const struct meter *meter);
 /* Redeems a voucher, once. 0, one of the errors above, or METER_EFORM. */
 int meter_redeem(struct meter *meter, const uint8_t *bytes, uint32_t len);
 
-/* The same of its text; *group as meter_voucher_decode() says. */
+/* The same of its text, for devices with keys or a camera; *group as meter_voucher_decode() says. */
 int meter_redeem_text(struct meter *meter, const char *text, uint32_t chars, uint32_t *group);
 
 /* The device's id and the public half of its key, by which its receipts are known. */

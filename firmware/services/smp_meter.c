@@ -51,20 +51,16 @@ static int status(struct smp_request *r)
 
 static int redeem(struct smp_request *r)
 {
-    struct cbor_string bytes = { 0 }, text = { 0 };
-    const struct cbor_field fields[] = { { "voucher", CBOR_BYTES, &bytes },
-                                         { "text", CBOR_TEXT, &text } };
-    uint32_t group;
+    struct cbor_string bytes = { 0 };
+    const struct cbor_field fields[] = { { "voucher", CBOR_BYTES, &bytes } };
 
-    if (smp_read(r, fields, 2) || !bytes.at == !text.at) {
+    if (smp_read(r, fields, 1) || !bytes.at) {
         return SMP_EINVAL;
     }
     if (!meter) {
         return SMP_GROUP(SMP_METER_UNMETERED);
     }
-    const int err = bytes.at
-                        ? meter_redeem(meter, bytes.at, bytes.len)
-                        : meter_redeem_text(meter, (const char *)text.at, text.len, &group);
+    const int err = meter_redeem(meter, bytes.at, bytes.len);
 
     if (err) {
         return refuse(err);

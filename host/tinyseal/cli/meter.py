@@ -366,6 +366,7 @@ def cost(
     from tinyseal.fleet.vouchers import Voucher
     from tinyseal.package.keys import DEV_SIGN, Use, load_private
 
+    parse({"board": board, "policy": "metered"}, [], [])  # refuses boards that have none of it
     request = parse({"board": board, "model": str(model)}, [], [])
     vendor = load_private(DEV_SIGN, Use.SIGN)
     with errors.status("") as shown:

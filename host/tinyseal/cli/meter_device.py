@@ -60,6 +60,8 @@ def redeem(
     from tinyseal.fleet.vouchers import from_text
 
     path = Path(voucher[0])
+    if len(voucher) == 1 and path.suffix and not path.is_file():
+        raise UsageError(f"{path}: no such file")
     try:
         is_file = len(voucher) == 1 and path.is_file()
         data = path.read_bytes() if is_file else from_text(" ".join(voucher))

@@ -116,16 +116,6 @@ class RedeemWrite(message.WriteRequest):
     voucher: bytes
 
 
-class RedeemTextWrite(message.WriteRequest):
-    _GROUP_ID = METER_GROUP
-    _COMMAND_ID = 1
-    _Response = RedeemResponse
-    _ErrorV1 = MeterErrorV1
-    _ErrorV2 = MeterErrorV2
-
-    text: str
-
-
 class ReceiptRead(message.ReadRequest):
     """`have` is the number of the newest receipt that is known; 0 for none."""
 
