@@ -201,14 +201,10 @@ static int store_book(struct meter *meter, uint8_t *book)
 
 static void set_limit(struct meter *meter, uint8_t *book)
 {
-    const uint32_t parts[] = { left_at(book, MODEL_AT), left_at(book, FAMILY_AT) };
+    const uint64_t limit = (uint64_t)nv_counter_value(&meter->queries)
+                           + left_at(book, MODEL_AT) + left_at(book, FAMILY_AT);
 
-    meter->limit = nv_counter_value(&meter->queries);
-    for (unsigned i = 0; i < 2; i++) {
-        const uint32_t room = UINT32_MAX - meter->limit;
-
-        meter->limit += parts[i] < room ? parts[i] : room;
-    }
+    meter->limit = limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit;
 }
 
 /* Up to where the anchor says that the counter surely was, and where it is burnt next. */

@@ -6,8 +6,6 @@
 #define FORM 0x10u
 #define FORM_NOT_AFTER 0x01u /* four more bytes */
 #define SIGNED_BYTES 13u
-#define DEVICE_AT 1u
-#define SUBJECT_AT 3u
 #define SERIAL_AT 5u
 #define QUANTITY_AT 9u
 #define NOT_AFTER_AT 13u
@@ -114,16 +112,6 @@ int meter_voucher_decode(const char *text, uint32_t chars,
         }
     }
     return (int)len;
-}
-
-int meter_voucher_names_device(const struct meter_voucher *voucher, const uint8_t *device_id)
-{
-    return memcmp(voucher->bytes + DEVICE_AT, device_id, 2) == 0;
-}
-
-int meter_voucher_names(const struct meter_voucher *voucher, const uint8_t *subject)
-{
-    return memcmp(voucher->bytes + SUBJECT_AT, subject, 2) == 0;
 }
 
 enum ed25519_verdict meter_voucher_check(const struct meter_voucher *voucher,

@@ -36,8 +36,17 @@ int meter_voucher_decode(const char *text, uint32_t chars,
                          uint8_t bytes[METER_VOUCHER_MAX_BYTES], uint32_t *group);
 
 /* Whether the voucher's two bytes each name this device, this subject. */
-int meter_voucher_names_device(const struct meter_voucher *voucher, const uint8_t *device_id);
-int meter_voucher_names(const struct meter_voucher *voucher, const uint8_t *subject);
+static inline int meter_voucher_names_device(const struct meter_voucher *voucher,
+                                             const uint8_t *device_id)
+{
+    return voucher->bytes[1] == device_id[0] && voucher->bytes[2] == device_id[1];
+}
+
+static inline int meter_voucher_names(const struct meter_voucher *voucher,
+                                      const uint8_t *subject)
+{
+    return voucher->bytes[3] == subject[0] && voucher->bytes[4] == subject[1];
+}
 
 /* The signature over device id, subject and the voucher's own bytes. */
 enum ed25519_verdict meter_voucher_check(const struct meter_voucher *voucher,
