@@ -6,16 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_OPERATIONS 0x10000u /* of one run, that can be cut */
+
 enum cell { CELL_ERASED, CELL_PROGRAMMED, CELL_TORN };
 
 static uint8_t *cells;  /* a torn byte reads any mix of these bits ... */
 static uint8_t *floors; /* ... that has all of these: surely 1 before and after */
 static uint8_t *states;
 static uint8_t *saved;
+static uint8_t *changed; /* erase units that are not as they were saved */
+static uint8_t has_torn; /* some cell is, or was until it was erased: reads look at states */
+static uint8_t had_torn; /* the same when it was saved */
 static uint64_t noise = 1;
 static jmp_buf power;
 static uint32_t operations;
-static uint32_t places_of_cut;
+static uint32_t places_of[MAX_OPERATIONS]; /* of the last run's operations */
 static uint32_t cut_operation = FLASH_SIM_NO_CUT;
 static uint32_t cut_place;
 
@@ -38,6 +43,7 @@ static uint8_t random_byte(void)
 static void tear_program(uint32_t address, uint8_t target)
 {
     if (target != cells[address]) {
+        has_torn = 1;
         states[address] = CELL_TORN;
         floors[address] = target;
     }
@@ -46,9 +52,18 @@ static void tear_program(uint32_t address, uint8_t target)
 /* Chips write zeros before they erase: a byte may read anything. */
 static void tear_erase(uint32_t address)
 {
-    states[address] = CELL_TORN;
-    cells[address] = 0xff;
-    floors[address] = 0;
+    has_torn = 1;
+    memset(states + address, CELL_TORN, flash_sim.erase_bytes);
+    memset(cells + address, 0xff, flash_sim.erase_bytes);
+    memset(floors + address, 0, flash_sim.erase_bytes);
+}
+
+static void change(uint32_t address, uint32_t len)
+{
+    for (uint32_t i = address / flash_sim.erase_bytes;
+         len != 0 && i <= (address + len - 1) / flash_sim.erase_bytes; i++) {
+        changed[i] = 1;
+    }
 }
 
 static void check_range(const char *what, uint32_t address, uint32_t len)
@@ -61,10 +76,14 @@ static void check_range(const char *what, uint32_t address, uint32_t len)
 /* Asked before every operation, which has `places` to cut it at: the one to cut at, if any. */
 static uint32_t begin(uint32_t places)
 {
-    if (operations++ != cut_operation) {
+    const uint32_t operation = operations++;
+
+    if (operation < MAX_OPERATIONS) {
+        places_of[operation] = places;
+    }
+    if (operation != cut_operation) {
         return FLASH_SIM_NO_CUT;
     }
-    places_of_cut = places;
     return cut_place < places ? cut_place : places - 1;
 }
 
@@ -80,7 +99,7 @@ static int sim_read(uint32_t address, void *bytes, uint32_t len)
     uint8_t *p = bytes;
 
     check_range("read out of range", address, len);
-    if (!memchr(states + address, CELL_TORN, len)) {
+    if (!has_torn || !memchr(states + address, CELL_TORN, len)) {
         memcpy(p, cells + address, len);
         return 0;
     }
@@ -107,15 +126,15 @@ static int sim_program(uint32_t address, const void *bytes, uint32_t len)
         }
     }
     const uint32_t place = begin(len + 2);
+    const uint32_t done = place > 0 && place <= len ? place - 1 : len;
 
     cut_if(place == 0);
-    for (uint32_t i = 0; i < len; i++) {
-        if (place == i + 1) {
-            tear_program(address + i, p[i]);
-            cut_if(1);
-        }
-        cells[address + i] = p[i];
-        states[address + i] = CELL_PROGRAMMED;
+    change(address, len);
+    memcpy(cells + address, p, done);
+    memset(states + address, CELL_PROGRAMMED, done);
+    if (done < len) {
+        tear_program(address + done, p[done]);
+        cut_if(1);
     }
     cut_if(place == len + 1);
     return 0;
@@ -130,13 +149,12 @@ static int sim_erase(uint32_t address)
     const uint32_t place = begin(3);
 
     cut_if(place == 0);
-    for (uint32_t i = 0; i < flash_sim.erase_bytes; i++) {
-        if (place == 1) {
-            tear_erase(address + i);
-        } else {
-            cells[address + i] = 0xff;
-            states[address + i] = CELL_ERASED;
-        }
+    change(address, flash_sim.erase_bytes);
+    if (place == 1) {
+        tear_erase(address);
+    } else {
+        memset(cells + address, 0xff, flash_sim.erase_bytes);
+        memset(states + address, CELL_ERASED, flash_sim.erase_bytes);
     }
     cut_if(place == 1 || place == 2);
     return 0;
@@ -155,9 +173,11 @@ void flash_sim_configure(uint32_t bytes, uint32_t erase_bytes, uint32_t program_
     flash_sim.program_bytes = program_bytes;
     free(cells);
     free(saved);
+    free(changed);
     cells = malloc(3 * (size_t)bytes);
     saved = malloc(3 * (size_t)bytes);
-    if (!cells || !saved) {
+    changed = malloc(bytes / erase_bytes);
+    if (!cells || !saved || !changed) {
         stop("no memory", bytes);
     }
     floors = cells + bytes;
@@ -169,6 +189,8 @@ void flash_sim_erase_all(void)
 {
     memset(cells, 0xff, 2 * (size_t)flash_sim.bytes);
     memset(states, CELL_ERASED, flash_sim.bytes);
+    memset(changed, 1, flash_sim.bytes / flash_sim.erase_bytes);
+    has_torn = 0;
 }
 
 void flash_sim_seed(uint64_t seed)
@@ -180,7 +202,6 @@ enum flash_sim_result flash_sim_run(uint32_t operation, uint32_t place,
                                     void (*scenario)(void *context), void *context)
 {
     operations = 0;
-    places_of_cut = 0;
     cut_operation = operation;
     cut_place = place;
     if (setjmp(power)) {
@@ -197,17 +218,34 @@ uint32_t flash_sim_operations(void)
     return operations;
 }
 
-uint32_t flash_sim_places(void)
+uint32_t flash_sim_places(uint32_t operation)
 {
-    return places_of_cut;
+    return operation < operations && operation < MAX_OPERATIONS ? places_of[operation] : 0;
+}
+
+/* Cells, floors and states of the units that changed. */
+static void copy_changed(uint8_t *to, const uint8_t *from)
+{
+    const size_t unit = flash_sim.erase_bytes;
+
+    for (size_t i = 0; i < flash_sim.bytes / unit; i++) {
+        for (size_t plane = 0; changed[i] && plane < 3; plane++) {
+            const size_t at = plane * flash_sim.bytes + i * unit;
+
+            memcpy(to + at, from + at, unit);
+        }
+        changed[i] = 0;
+    }
 }
 
 void flash_sim_save(void)
 {
-    memcpy(saved, cells, 3 * (size_t)flash_sim.bytes);
+    copy_changed(saved, cells);
+    had_torn = has_torn;
 }
 
 void flash_sim_restore(void)
 {
-    memcpy(cells, saved, 3 * (size_t)flash_sim.bytes);
+    copy_changed(cells, saved);
+    has_torn = had_torn;
 }

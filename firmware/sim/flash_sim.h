@@ -39,9 +39,9 @@ void flash_sim_seed(uint64_t seed);
 enum flash_sim_result flash_sim_run(uint32_t operation, uint32_t place,
                                     void (*scenario)(void *context), void *context);
 
-/* Of the last run: operations begun, and how many places the operation that was cut has. */
+/* Of the last run: operations begun, and how many places one of them has; 0 past the last. */
 uint32_t flash_sim_operations(void);
-uint32_t flash_sim_places(void);
+uint32_t flash_sim_places(uint32_t operation);
 
 /* Keeps and brings back the whole flash, torn cells included. There is one place to keep it. */
 void flash_sim_save(void);

@@ -68,27 +68,50 @@ static void check_after_cut(const struct power_scenario *scenario, uint32_t oper
     }
 }
 
-/* One round, cut at each place of each of its operations; then whole. */
-static void round_of(const struct power_scenario *scenario)
+static void run_whole(const struct power_scenario *scenario)
 {
+    flash_sim_restore();
+    if (flash_sim_run(FLASH_SIM_NO_CUT, 0, scenario->act, 0) != FLASH_SIM_DONE) {
+        failures++;
+    }
+}
+
+/* One round, cut at each place of each of its operations, then whole; where it has more than
+ * twice the `wanted` places, at about that many of them. */
+static void round_of(const struct power_scenario *scenario, uint64_t wanted)
+{
+    uint64_t total = 0;
+
     scenario->draw();
     flash_sim_save();
-    for (uint32_t operation = 0;; operation++) {
-        uint32_t places = 1;
+    run_whole(scenario);
+    const uint32_t operations = flash_sim_operations();
+    uint32_t *const places = calloc(operations + 1, sizeof *places);
 
-        for (uint32_t place = 0; place < places; place++) {
-            flash_sim_restore();
-            if (flash_sim_run(operation, place, scenario->act, 0) == FLASH_SIM_DONE) {
-                if (scenario->check_done()) {
-                    fprintf(stderr, "%s: without a cut\n", scenario->name);
-                    failures++;
-                }
-                return;
+    for (uint32_t operation = 0; places && operation < operations; operation++) {
+        places[operation] = flash_sim_places(operation);
+        total += places[operation];
+    }
+    const uint32_t one_in = (uint32_t)(total / (wanted + 1)) > 1
+                                ? (uint32_t)(total / (wanted + 1)) : 1;
+
+    for (uint32_t operation = 0; places && operation < operations; operation++) {
+        for (uint32_t place = 0; place < places[operation]; place++) {
+            if (one_in > 1 && power_random(one_in) != 0) {
+                continue;
             }
-            places = flash_sim_places();
-            cuts++;
-            check_after_cut(scenario, operation, place);
+            flash_sim_restore();
+            if (flash_sim_run(operation, place, scenario->act, 0) == FLASH_SIM_CUT) {
+                cuts++;
+                check_after_cut(scenario, operation, place);
+            }
         }
+    }
+    free(places);
+    run_whole(scenario);
+    if (scenario->check_done()) {
+        fprintf(stderr, "%s: without a cut\n", scenario->name);
+        failures++;
     }
 }
 
@@ -112,7 +135,7 @@ int main(int argc, char **argv)
                         (uint32_t)strtoul(argv[3], 0, 0));
     scenario->prepare();
     while (cuts < count && failures == 0) {
-        round_of(scenario);
+        round_of(scenario, count - cuts);
     }
     printf("%llu %llu\n", (unsigned long long)cuts, (unsigned long long)failures);
     return failures != 0;

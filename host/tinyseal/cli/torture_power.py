@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Annotated
 
 import typer
@@ -29,18 +30,20 @@ def power(
     """
     boards = [load_board(name) for name in board or board_names()]
     boards = boards if board else [b for b in boards if b.flash]
+    started = time.monotonic()
     with Progress(console=errors, transient=True, disable=as_json) as progress:
         task = progress.add_task("cutting", total=count)
         results = torture_power(
             boards, count, seed, lambda cuts: progress.update(task, completed=cuts)
         )
+    seconds = time.monotonic() - started
     failures = sum(r.failures for r in results)
     if as_json:
         print_json(
             {
                 "count": sum(r.count for r in results),
                 "failures": failures,
-                "seconds": round(sum(r.seconds for r in results), 1),
+                "seconds": round(seconds, 1),
                 "seed": seed,
                 "runs": [dataclasses.asdict(r) for r in results],
             }
@@ -54,7 +57,7 @@ def power(
                 *map(str, (r.erase_bytes, r.program_bytes, r.count, r.failures, r.seconds)),
             )
         console.print(table)
-        console.print(f"{sum(r.count for r in results)} cuts, {failures} failures")
+        console.print(f"{sum(r.count for r in results)} cuts, {failures} failures, {seconds:.1f} s")
         for r in results:
             if r.failures:
                 errors.print(f"{r.board}: {r.message}", markup=False, soft_wrap=True)
