@@ -23,7 +23,7 @@ from tinyseal.package import delta
 from tinyseal.package.keys import DEV_ENCRYPT, DEV_SIGN, Use, load_private
 from tinyseal.package.sign import SignRequest, parse_version, sign_image
 
-M4 = load_board("qemu-m4")
+M4, M33 = load_board("qemu-m4"), load_board("qemu-m33")
 DONE, HUNGRY = 3, 1
 EFORMAT, EOLD, EROOM, ESTREAM, ESHORT, EHASH = range(-16, -22, -1)
 SLOTS = {"a": 0x21020000, "b": 0x21060000}
@@ -137,13 +137,14 @@ def test_a_moved_image_costs_little(pair):
     edits=st.lists(
         st.tuples(st.integers(0, 5000), st.integers(0, 700), st.binary(max_size=60)), max_size=6
     ),
-    slot=st.sampled_from("ab"),
+    board=st.sampled_from([M4, M33]),
 )
-def test_any_image_comes_out_of_any_other(device, old, edits, slot):
+def test_any_image_comes_out_of_any_other(device, old, edits, board):
     new = bytearray(old)
     for at, gone, put in edits:
         new[at : at + gone] = put
-    before, after = image(old), image(bytes(new) or b"x", slot, "2.0.0")
+    before = image(old, board=board)
+    after = image(bytes(new) or b"x", "b", "2.0.0", board)
     patch = delta.make_patch(before, after)
     assert delta.apply_patch(before, patch) == after
     assert device.apply(before, patch) == (DONE, after)
@@ -155,7 +156,7 @@ def test_weights_trained_further_are_differences():
     weights = bytes(draw.randrange(256) for _ in range(20_000))
     trained = bytes((w + draw.choice((-2, -1, 1, 2))) & 0xFF for w in weights)
     frame = code(2, 2000, SLOTS["a"])
-    old, new = image(frame + weights + frame[:900]), image(frame + trained + frame[:900])
+    old, new = image(frame + weights + frame[:900]), image(frame + trained + frame[:900], "b")
     assert len(delta.make_patch(old, new)) < 0.5 * len(new)
 
 
@@ -254,6 +255,8 @@ def test_images_that_no_patch_is_for(pair):
     old, new, _ = pair
     with pytest.raises(ImageError, match="old image is not sound"):
         delta.make_patch(b"nonsense" * 10, new)
+    with pytest.raises(ImageError, match="both images are for the slot at 0x21060000"):
+        delta.make_patch(new, new)
     with pytest.raises(ImageError, match="different boards"):
         delta.make_patch(old, image(b"x" * 100, board=load_board("qemu-m3")))
     with pytest.raises(ImageError, match="different boards"):

@@ -57,16 +57,20 @@ def test_a_patched_application_boots_and_bad_patches_do_not(tmp_path):
         other = make_patch(signed(request, "app", version=NEWER), newer)
         damaged = bytearray(patch)
         damaged[-40] ^= 4
-        too_long, wrong_image, wrong_old, too_short = ask(
+        elsewhere = bytearray(patch)
+        elsewhere[20:24] = patch[16:20]  # the new base: the slot that runs
+        too_long, wrong_image, wrong_old, too_short, wrong_slot = ask(
             board,
             chunk(0, patch[:200], len=len(patch) + 1),
             chunk(0, patch[:200], len=len(patch), image=1),
             chunk(0, other[:200], len=len(other)),
             chunk(0, patch[:95], len=len(patch)),
+            chunk(0, bytes(elsewhere), len=len(patch)),
         )
         assert refused(too_long) == IMG_MGMT_ERR.INVALID_LENGTH
         assert refused(wrong_image) == IMG_MGMT_ERR.INVALID_SLOT
         assert refused(wrong_old) == IMG_MGMT_ERR.HASH_NOT_FOUND
+        assert refused(wrong_slot) == IMG_MGMT_ERR.INVALID_FLASH_ADDRESS
         assert refused(too_short) == IMG_MGMT_ERR.INVALID_IMAGE_HEADER
         assert refused(sent(board, bytes(damaged))) == IMG_MGMT_ERR.INVALID_HASH
         assert (0, 1) not in state(board)

@@ -397,8 +397,9 @@ static int is_patch(const struct chunk *c)
 }
 
 /* What a patch's header says is wrong with it. */
-static int check_patch(const struct chunk *c, struct delta_header *header)
+static int check_patch(const struct chunk *c, uint32_t slot, struct delta_header *header)
 {
+    const struct boot_image_rules rules = boot_slot_rules(slots_config(), c->image, slot);
     const uint32_t running = slots_running(c->image);
 
     if (c->data.len < DELTA_HEADER_BYTES) {
@@ -414,6 +415,9 @@ static int check_patch(const struct chunk *c, struct delta_header *header)
     }
     if (c->len < DELTA_HEADER_BYTES || header->stream_bytes != c->len - DELTA_HEADER_BYTES) {
         return SMP_GROUP(ELENGTH);
+    }
+    if (rules.flag != 0 && header->new_base != rules.address) {
+        return SMP_GROUP(EADDRESS);
     }
     return running == BOOT_NO_SLOT
                ? SMP_GROUP(EHASHNOTFOUND)
@@ -445,7 +449,7 @@ static int open_upload(const struct chunk *c)
     const struct boot_unit *const unit = &slots_config()->unit[c->image];
     struct delta_header header;
 
-    rc = is_patch(c) ? check_patch(c, &header) : check_header(c, slot);
+    rc = is_patch(c) ? check_patch(c, slot, &header) : check_header(c, slot);
     if (rc) {
         return rc;
     }

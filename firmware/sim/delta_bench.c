@@ -140,12 +140,14 @@ static uint32_t put_stream(const uint8_t *old, uint32_t old_bytes, const uint8_t
 uint32_t delta_bench_make(uint8_t image, const uint8_t *old, uint32_t old_bytes,
                           const uint8_t *new, uint32_t new_bytes, uint8_t *patch, uint32_t cap)
 {
-    const struct boot_image_source source = boot_image_in_memory(old, old_bytes);
-    struct boot_image read;
+    const struct boot_image_source old_source = boot_image_in_memory(old, old_bytes);
+    const struct boot_image_source new_source = boot_image_in_memory(new, new_bytes);
+    struct boot_image before, after;
     struct sha256 hash;
 
-    if (cap < DELTA_HEADER_BYTES || boot_image_read(&read, &source) != BOOT_GOOD) {
-        fprintf(stderr, "delta_bench: no old image, or no room\n");
+    if (cap < DELTA_HEADER_BYTES || boot_image_read(&before, &old_source) != BOOT_GOOD
+        || boot_image_read(&after, &new_source) != BOOT_GOOD) {
+        fprintf(stderr, "delta_bench: no images, or no room\n");
         exit(3);
     }
     const uint32_t stream_bytes = put_stream(old, old_bytes, new, new_bytes,
@@ -155,9 +157,10 @@ uint32_t delta_bench_make(uint8_t image, const uint8_t *old, uint32_t old_bytes,
 
     p = put_word(p, 1u | (uint32_t)image << 8);
     p = put_word(put_word(p, old_bytes), new_bytes);
-    p = put_word(put_word(put_word(p, 0), 0), 0); /* no addresses in these payloads */
+    p = put_word(put_word(p, before.load_address), after.load_address);
+    p = put_word(p, 0); /* there are no addresses in these payloads */
     p = put_word(p, stream_bytes);
-    memcpy(p, read.hash, sizeof read.hash);
+    memcpy(p, before.hash, sizeof before.hash);
     sha256_init(&hash);
     sha256_update(&hash, new, new_bytes);
     sha256_final(&hash, p + 32);

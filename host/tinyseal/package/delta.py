@@ -73,6 +73,14 @@ def make_patch(old: bytes, new: bytes, image: int | None = None) -> bytes:
     before, after = _sound(old, "old"), _sound(new, "new")
     if before.value(Tlv.UUID_CID) != after.value(Tlv.UUID_CID):
         raise ImageError("the two images are for different boards, or one is the application's")
+    fixed = [
+        i.header is not None and bool(i.header.flags & Flag.ROM_FIXED) for i in (before, after)
+    ]
+    if all(fixed) and _base(before) == _base(after):
+        raise ImageError(
+            f"both images are for the slot at 0x{_base(after):08x}; a patch goes to the other one "
+            "than the old image runs from, so give the new image linked for that"
+        )
     old, new = old[: before.end], new[: after.end]
     info = PatchInfo(
         _image_number(after) if image is None else image,
