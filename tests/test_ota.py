@@ -21,6 +21,7 @@ from support.boards import firmware, scons
 from support.chain import signed
 from support.ota import Relay, ota, write_set
 from tinyseal.build.firmware import ROOT
+from tinyseal.device.air import on_air
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.links import Link
 from tinyseal.device.ota import update
@@ -112,6 +113,25 @@ def test_a_patch_from_what_runs_is_sent_instead_of_the_image(name, tmp_path):
         )
         assert told["sent_bytes"] < len(new)
         assert text_info(request, machine.port).images["app"][1:] == ("1.1.0+0", 0, "confirmed")
+
+
+def test_over_ble_devices_are_found_and_updated(tmp_path):
+    with on(FAST) as (request, one), on(FAST) as (_, two):
+        baud = request.board.console.baud
+        radios = {"kitchen": (one.radio, baud), "porch": (two.radio, baud)}
+        with on_air(radios) as air:
+            code, told = ota("list", "--ble", "--hci", air.hci)
+            assert code == 0
+            found = {d["name"]: d for d in told if d["where"].startswith("BLE ")}
+            assert set(found) == {"kitchen", "porch"}
+            assert all(d["board"] == FAST and d["problem"] is None for d in found.values())
+            release = write_set(request, tmp_path / "release", images=("app",))
+            place = ("--ble", "porch", "--hci", air.hci)
+            code, told = ota("update", release, *place)
+            assert (code, told["outcome"], told["id"]) == (0, "updated", found["porch"]["id"])
+            assert [d["version"] for d in told["images"]] == ["1.1.0+0", "0.1.0+0"]
+        assert text_info(request, two.port).images["app"][1] == "1.1.0+0"
+        assert text_info(request, one.port).images["app"][1] == "0.1.0+0"
 
 
 def crashing(request, slot):

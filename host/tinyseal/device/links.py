@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import serial
 from smp import packet
+from smpclient.exceptions import SMPClientException
 from smpclient.transport import SMPTransport, SMPTransportDisconnected
 from smpclient.transport.serial import SMPSerialTransport
 
@@ -41,6 +42,20 @@ class Link:
 
     def __str__(self) -> str:
         return f"BLE {self.address}" if self.is_ble else self.address
+
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What its transport raises when the way to the device is gone."""
+        common = (SMPTransportDisconnected, SMPClientException, OSError)
+        with contextlib.suppress(ImportError):
+            if self.is_ble and self.hci is not None:
+                from bumble.core import BaseBumbleError
+
+                return (*common, BaseBumbleError)
+            if self.is_ble:
+                from bleak.exc import BleakError
+
+                return (*common, BleakError)
+        return common
 
     def transport(self) -> SMPTransport:
         """Not yet connected. LinkError where a package is missing."""
@@ -103,6 +118,13 @@ def _why_closed(port: str, error: Exception) -> str:
     if number is not None:
         return f"{port}: {os.strerror(number)}"
     return f"{port}: {error}"
+
+
+def why_no_ble(error: Exception) -> str:
+    """An error of BLE in words: without a Bluetooth service, a socket is missing."""
+    if isinstance(error, FileNotFoundError):
+        return "this machine has no Bluetooth service; --hci names a controller"
+    return str(error) or type(error).__name__
 
 
 def lock_holder(port: str) -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from tinyseal.device.links import Link, Place, attached
+from tinyseal.device.links import Link, Place, attached, why_no_ble
 from tinyseal.device.smp import SmpDevice, SmpError
 from tinyseal.errors import DeviceError
 
@@ -25,10 +25,11 @@ class Found:
 
 async def reachable(ble: bool = False, hci: str | None = None) -> list[Found]:
     """The devices in reach, and the ports where none answers."""
-    places = attached()
+    found = list(await asyncio.gather(*map(_ask, attached())))
     if ble:
-        places += await _advertising(hci)
-    return list(await asyncio.gather(*map(_ask, places)))
+        for place in await _advertising(hci):  # a controller makes one connection at a time
+            found.append(await _ask(place))
+    return found
 
 
 async def _ask(place: Place) -> Found:
@@ -45,6 +46,7 @@ async def _ask(place: Place) -> Found:
 
 async def _advertising(hci: str | None) -> list[Place]:
     """Devices with the SMP service. DeviceError where BLE cannot be used."""
+    failures = Link("", is_ble=True, hci=hci).failures()
     try:
         if hci is not None:
             from smpclient.transport.bumble import SMPBumbleTransport
@@ -56,8 +58,8 @@ async def _advertising(hci: str | None) -> list[Place]:
         return [_place(d.address, d.name, None) for d in await SMPBLETransport.scan()]
     except ImportError as e:
         raise DeviceError(f"BLE: {e}") from e
-    except OSError as e:
-        raise DeviceError(f"BLE: {e}") from e
+    except failures as e:
+        raise DeviceError(f"BLE: {why_no_ble(e)}") from e
 
 
 def _place(address: str, name: str | None, hci: str | None) -> Place:

@@ -27,7 +27,6 @@ from smp.error import MGMT_ERR, ErrorV1, ErrorV2
 from smp.exceptions import SMPException
 from smp.image_management import IMG_MGMT_ERR, ImageState
 from smp.os_management import OS_MGMT_RET_RC
-from smpclient.exceptions import SMPClientException
 from smpclient.generics import SMPRequest, TEr1, TEr2, TRep
 from smpclient.requests.image_management import (
     ImageErase,
@@ -42,7 +41,7 @@ from smpclient.requests.os_management import (
 )
 from smpclient.transport import SMPTransport, SMPTransportDisconnected
 
-from tinyseal.device.links import Link, LinkError, SerialTransport
+from tinyseal.device.links import Link, LinkError, SerialTransport, why_no_ble
 from tinyseal.errors import DeviceError
 
 PATIENCE_SECONDS: Final = 20.0  # without any answer, before the link counts as lost
@@ -77,7 +76,6 @@ GENERAL_ERRORS: Final = {  # MCUmgr's MGMT_ERR_*
 
 Asked = TypeVar("Asked", bound=SMPRequest[Any, Any, Any])
 
-_LOST: Final = (SMPTransportDisconnected, SMPClientException, OSError)
 _DAMAGED: Final = (SMPException, ValueError, struct.error, AssertionError)
 
 
@@ -183,6 +181,7 @@ class SmpDevice:
         self.lost = 0  # requests without an answer
         self.reopened = 0
         self._patience = patience
+        self._lost = link.failures()
         self._clock = clock
         self._transport: SMPTransport | None = None
         self._buffer_bytes: int | None = None  # the device's, as it told
@@ -195,8 +194,8 @@ class SmpDevice:
             await self._open()
         except SMPTransportDisconnected as e:
             raise LinkError(str(e)) from e
-        except _LOST as e:
-            raise LinkError(f"{self.link}: {e or type(e).__name__}") from e
+        except self._lost as e:
+            raise LinkError(f"{self.link}: {why_no_ble(e)}") from e
         return self
 
     async def __aexit__(
@@ -268,7 +267,7 @@ class SmpDevice:
     async def reset(self) -> None:
         """Restarts the device. Sent once: a second one would end a trial that has just begun. So
         whether it arrived is for the caller to see."""
-        with contextlib.suppress(TimeoutError, *_LOST):
+        with contextlib.suppress(TimeoutError, *self._lost):
             await self._exchange(ResetWrite(), self._answer_seconds())
 
     async def wait(self, seconds: float) -> None:
@@ -277,7 +276,7 @@ class SmpDevice:
 
     async def console_lines(self) -> list[str]:
         """What the device said in plain text since the last call; nothing over BLE."""
-        with contextlib.suppress(*_LOST):
+        with contextlib.suppress(*self._lost):
             if isinstance(self._transport, SerialTransport):
                 self._console += await self._transport.console_text()
         lines = self._console.split("\n")
@@ -354,7 +353,7 @@ class SmpDevice:
             except TimeoutError:
                 self._remember_loss()
                 problem = "no answer"
-            except _LOST as e:
+            except self._lost as e:
                 problem = await self._reopen(deadline, str(e) or type(e).__name__)
             else:
                 self._remember_answer(self._clock() - started if tries == 0 else None)
@@ -403,7 +402,7 @@ class SmpDevice:
     async def _close(self) -> None:
         if self._transport is not None:
             await self.console_lines()
-            with contextlib.suppress(*_LOST):
+            with contextlib.suppress(*self._lost):
                 await self._transport.disconnect()
         self._transport = None
 
@@ -415,7 +414,7 @@ class SmpDevice:
             await asyncio.sleep(REOPEN_SECONDS)
             try:
                 await self._open()
-            except _LOST as e:
+            except self._lost as e:
                 problem = str(e) or type(e).__name__
                 continue
             self.reopened += 1
