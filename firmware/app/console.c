@@ -26,9 +26,9 @@ static uint32_t maybe; /* 1: the last byte was such a one, and is in held[0] */
 
 static uint8_t frame[BOARD_SMP_BUFFER_BYTES];
 static uint8_t answer[BOARD_SMP_ANSWER_BYTES];
-static struct smp_serial serial = { .frame = frame, .cap = sizeof frame };
-static struct smp_stream stream = { .packet = frame, .cap = sizeof frame };
-static struct smp_server server = { .answer = answer, .answer_cap = sizeof answer };
+static struct smp_serial serial;
+static struct smp_stream stream;
+static struct smp_server server;
 static const struct hal_uart *asked; /* where the request came from that is being served */
 static uint64_t console_heard, radio_heard; /* when, in ticks */
 
@@ -49,8 +49,17 @@ static const struct smp_stat stats[] = {
 
 void console_start(void)
 {
-    server.groups = groups;
-    server.group_count = group_count;
+    server = (struct smp_server){
+        .groups = groups,
+        .group_count = group_count,
+        .answer = answer,
+        .answer_cap = sizeof answer,
+    };
+    serial = (struct smp_serial){ .frame = frame, .cap = sizeof frame };
+    stream = (struct smp_stream){ .packet = frame, .cap = sizeof frame };
+    line_clear(&line);
+    held_bytes = 0;
+    maybe = 0;
     smp_os_start(sizeof frame);
     smp_stat_start(stats, sizeof stats / sizeof stats[0]);
 }

@@ -102,6 +102,7 @@ int model_mount(const struct capsule *wanted)
         return STATUS_EROOM;
     }
     capsule = wanted;
+    is_running = 0;
     find_staging();
     capsule->reset(&memory);
     return STATUS_OK;

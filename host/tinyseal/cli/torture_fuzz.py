@@ -8,21 +8,26 @@ from typing import Annotated
 import typer
 
 from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.device.fuzz import Target
 from tinyseal.device.fuzz import fuzz as run_fuzz
 
 
 def fuzz(
     count: Annotated[int, typer.Option(min=1, help="Executions.")] = 200_000,
     seed: Annotated[int, typer.Option(min=1, help="Number of the campaign.")] = 1,
+    target: Annotated[
+        Target, typer.Option(help="Readers of flash, or the application with all it receives.")
+    ] = Target.READERS,
     as_json: bool = JsonOption,
 ) -> None:
-    """Hostile bytes for the readers of images, patches and provisioning's records, under libFuzzer.
+    """Hostile bytes for what reads images, patches and provisioning's records, or for the whole
+    application behind its console and radio, under libFuzzer.
 
-    Example: tinyseal torture fuzz --count 10000000
+    Example: tinyseal torture fuzz --target smp --count 10000000
     """
-    result = run_fuzz(count, seed)
+    result = run_fuzz(count, seed, target)
     if as_json:
-        print_json({**dataclasses.asdict(result), "seed": seed})
+        print_json({**dataclasses.asdict(result), "target": target.value, "seed": seed})
     else:
         console.print(f"{result.count} executions, {result.failures} failures, {result.seconds} s")
         if result.failures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 import shutil
 import subprocess
@@ -11,20 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.third_party import monocypher
+from tinyseal.codegen.firmware import generate_board_config
 from tinyseal.errors import BuildError
 
-CORPUS: Final = ROOT / "tests" / "corpus" / "fuzz"
-_FOLDERS: Final = tuple(
-    ROOT / "firmware" / name for name in ("hal", "nv", "crypto", "boot", "sim", "fuzz", "services")
-)
+CORPUS: Final = ROOT / "tests" / "corpus"
+_FIRMWARE: Final = ROOT / "firmware"
+_SMP_BOARD: Final = "qemu-m4"  # whose sizes of buffers the application is built with
 _FLAGS: Final = (
     "-std=c11", "-g", "-O1", "-D_POSIX_C_SOURCE=200809L",
     "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all",
 )  # fmt: skip
 _COMPILERS: Final = ("clang", "clang-14")
 _RUNS: Final = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
+
+
+class Target(enum.Enum):
+    """What is fed: readers of flash, or the application with all that it receives."""
+
+    READERS = "readers"
+    SMP = "smp"
+
+    @property
+    def corpus(self) -> Path:
+        return CORPUS / ("fuzz" if self is Target.READERS else "fuzz_smp")
 
 
 @dataclass(frozen=True)
@@ -35,19 +48,19 @@ class FuzzResult:
     message: str  # what broke, if something did
 
 
-def fuzz(count: int, seed: int, corpus: Path = CORPUS) -> FuzzResult:
+def fuzz(count: int, seed: int, target: Target = Target.READERS) -> FuzzResult:
     """At least `count` executions from the corpus on; what is found anew is not kept there.
 
     BuildError without clang and its run-time libraries.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        program = _compile(Path(scratch))
+        program = _compile(Path(scratch), target)
         found = Path(scratch) / "found"
         found.mkdir()
         started = time.monotonic()
         done = subprocess.run(
             [str(program), f"-runs={count}", f"-seed={seed}", "-max_len=4096", "-timeout=20",
-             "-print_final_stats=1", f"-artifact_prefix={scratch}/", str(found), str(corpus)],
+             "-print_final_stats=1", f"-artifact_prefix={scratch}/", str(found), str(target.corpus)],
             capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
         seconds = round(time.monotonic() - started, 1)
@@ -61,30 +74,37 @@ def fuzz(count: int, seed: int, corpus: Path = CORPUS) -> FuzzResult:
     )
 
 
-def _compile(folder: Path) -> Path:
+def _sources(target: Target) -> list[Path]:
+    folders = ["nv", "crypto", "boot"] + (["services", "app"] if target is Target.SMP else [])
+    named = {
+        Target.READERS: ("sim/flash_sim.c", "fuzz/fuzz.c", "fuzz/fuzz_meter.c",
+                         "services/delta.c", "services/slot_writer.c", "services/meter.c",
+                         "services/meter_voucher.c"),
+        Target.SMP: ("sim/flash_sim.c", "sim/boot_bench.c", "sim/ed25519_memo.c",
+                     "fuzz/fuzz_smp.c"),
+    }  # fmt: skip
+    own = {_FIRMWARE / "app" / name for name in ("main.c", "images.c")}  # the target has its own
+    found = {p for f in folders for p in (_FIRMWARE / f).glob("*.c")} - own
+    return sorted(found) + [_FIRMWARE / name for name in named[target]]
+
+
+def _compile(folder: Path, target: Target) -> Path:
     compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
     if compiler is None:
         raise BuildError("clang is missing; apt-get install clang libclang-rt-14-dev")
+    (folder / "board_config.h").write_text(generate_board_config(load_board(_SMP_BOARD)))
     curve = monocypher(ROOT / "build" / "third_party")
-    sources = [p for d in _FOLDERS[1:4] for p in sorted(d.glob("*.c"))]
-    sources += [
-        _FOLDERS[4] / "flash_sim.c",
-        _FOLDERS[5] / "fuzz.c",
-        _FOLDERS[5] / "fuzz_meter.c",
-        curve.source,
-    ]
-    sources += [
-        _FOLDERS[6] / name for name in ("delta.c", "slot_writer.c", "meter.c", "meter_voucher.c")
-    ]
-    command = [compiler, *_FLAGS, *(f"-I{d}" for d in _FOLDERS), f"-I{curve.include_dir}"]
-    target = folder / "fuzz"
+    layers = ("hal", "nv", "crypto", "boot", "sim", "runtime", "services", "app", "fuzz")
+    includes = [folder, curve.include_dir, *(_FIRMWARE / layer for layer in layers)]
+    memo = ["-Wl,--wrap=ed25519_check"] if target is Target.SMP else []
+    sources = [*_sources(target), curve.source]
+    program = folder / "fuzz"
     done = subprocess.run(
-        [*command, *map(str, sources), "-o", str(target)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        [compiler, *_FLAGS, *memo, *(f"-I{i}" for i in includes), *map(str, sources),
+         "-o", str(program)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "error" in line]
         raise BuildError(f"fuzz: {lines[0] if lines else done.stderr.strip()[:300]}")
-    return target
+    return program
