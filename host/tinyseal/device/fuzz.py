@@ -60,7 +60,8 @@ def fuzz(count: int, seed: int, target: Target = Target.READERS) -> FuzzResult:
         started = time.monotonic()
         done = subprocess.run(
             [str(program), f"-runs={count}", f"-seed={seed}", "-max_len=4096", "-timeout=20",
-             "-print_final_stats=1", f"-artifact_prefix={scratch}/", str(found), str(target.corpus)],
+             "-print_final_stats=1", f"-artifact_prefix={scratch}/", str(found),
+             str(target.corpus)],
             capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
         seconds = round(time.monotonic() - started, 1)
