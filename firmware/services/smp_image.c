@@ -286,11 +286,6 @@ static struct {
     uint8_t sha[SHA256_BYTES];
 } up;
 
-void smp_image_start(void)
-{
-    memset(&up, 0, sizeof up);
-}
-
 /* Of one request. */
 struct chunk {
     uint32_t image;

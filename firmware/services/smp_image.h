@@ -15,7 +15,4 @@ void smp_image_start(void);
 
 extern const struct smp_group smp_image_group;
 
-/* Forgets whatever upload was under way. */
-void smp_image_start(void);
-
 #endif
