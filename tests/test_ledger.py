@@ -185,6 +185,16 @@ def test_serial_numbers_are_of_device_and_model(ledger):
     assert serials == [1, 2, 1, 1, 3]
 
 
+def test_a_model_is_sold_in_one_currency(ledger):
+    ledger.enroll(bytes([1]) * 16, key_of(1).raw)
+    ledger.set_price(KWS, 5, "CHF")
+    ledger.set_price(KWS, 5, "EUR")
+    ledger.issue(bytes([1]) * 16, KWS, 1, VENDOR)
+    ledger.set_price(KWS, 7, "EUR")
+    with pytest.raises(UsageError, match="sold in EUR"):
+        ledger.set_price(KWS, 5, "CHF")
+
+
 def test_prices():
     assert [micros(t) for t in ("0", "0.002", "1.5", "12")] == [0, 2000, 1_500_000, 12_000_000]
     assert money(2000, "EUR") == "0.002 EUR" and money(36_500_000, "CHF") == "36.50 CHF"

@@ -34,7 +34,6 @@ from tinyseal.fleet.database import Base
 from tinyseal.fleet.receipts import Receipt, read_receipt
 from tinyseal.fleet.vouchers import (
     DEVICE_ID_BYTES,
-    MAX_U32,
     SUBJECT_BYTES,
     Voucher,
     from_text,
@@ -194,6 +193,16 @@ class Ledger:
             raise UsageError(f"currency {currency!r}: expected three capitals, as EUR")
         with self.engine.begin() as c:
             number = self._subject(c, subject, name)
+            sold_in = c.execute(
+                select(MeterVoucher.currency)
+                .where(MeterVoucher.subject == number, MeterVoucher.currency != currency)
+                .limit(1)
+            ).scalar()
+            if sold_in is not None:
+                raise UsageError(
+                    f"vouchers of {subject.hex()[:16]}… were sold in {sold_in}; sums take one "
+                    f"currency, not {currency} as well"
+                )
             values: dict[str, object] = {"price": price, "currency": currency}
             if name:
                 values["name"] = name
@@ -327,6 +336,3 @@ class Ledger:
         return c.execute(
             insert(MeterSubject).values(id=subject, name=name).returning(MeterSubject.number)
         ).scalar_one()
-
-
-assert MAX_U32 < 2**63  # all that a device counts fits a BigInteger
