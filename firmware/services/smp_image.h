@@ -10,7 +10,7 @@
 
 #include "smp.h"
 
-/* No upload is under way. To be called at the start. */
+/* No upload is under way, as at start-up. For simulators, which restart without clearing RAM. */
 void smp_image_start(void);
 
 extern const struct smp_group smp_image_group;
