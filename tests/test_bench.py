@@ -235,3 +235,16 @@ def test_longest_bar_belongs_to_the_most_instructions():
 def test_cmsis_nn_is_measured_on_arm_only():
     assert "cmsis-nn" in default_sets(load_board("qemu-m0"))
     assert "cmsis-nn" not in default_sets(load_board("qemu-rv32"))
+
+
+def test_boot_cost_is_that_of_hashing_the_images_twice_and_of_signatures():
+    done = bench("--boot", "--board", "qemu-m4", "--model", "tests/corpus/chain.tflite", "--json")
+    assert done.returncode == 0, done.stderr
+    cost = json.loads(done.stdout)
+    hashed = 2 * (cost["app_bytes"] + cost["capsule_bytes"])
+    slots = cost["app_slot_bytes"] + cost["capsule_slot_bytes"]
+    # SHA-256 takes 58 instructions a byte, each of four signature checks about 2.9 million, and
+    # what is behind an image is looked at byte by byte.
+    least = 50 * hashed + 4 * 2_500_000 + slots
+    assert least < cost["after"] < 70 * hashed + 4 * 3_500_000 + 12 * slots
+    assert cost["first"] > 0

@@ -16,6 +16,7 @@ from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, Request
 from tinyseal.build.options import parse
 from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.device.bench import Row, bench, ratios
+from tinyseal.device.boot_cost import boot_cost
 from tinyseal.errors import BuildError, PlanError, ToolError
 from tinyseal.plan.kernels import KERNELS, KernelSet
 
@@ -36,6 +37,9 @@ LayersOption = typer.Option(False, "--layers", help="A table per layer as well."
 LinkOption = typer.Option(
     False, "--link", help="Upload the capsule over serial and BLE, and count the bytes."
 )
+BootOption = typer.Option(
+    False, "--boot", help="Instructions from reset to the application's first, instead."
+)
 PlotOption = typer.Option(None, "--plot", help="Write a bar chart (SVG) to this file.")
 
 
@@ -47,11 +51,15 @@ def command(
     layers: bool = LayersOption,
     plot: Path | None = PlotOption,
     link: bool = LinkOption,
+    boot: bool = BootOption,
     as_json: bool = JsonOption,
 ) -> None:
     """Instructions per inference on a virtual board, with memory and bit-exactness; or, with
-    --link, what the model's update costs on the line."""
+    --link, what the model's update costs on the line; or, with --boot, what verified boot costs."""
     request = parse({"board": board, "model": str(model)}, [], [])
+    if boot:
+        _show_boot(request, as_json)
+        return
     if link:
         _link(request, as_json)
         return
@@ -80,6 +88,33 @@ def command(
         _write(plot, bar_chart(rows))
     if not all(row.bit_exact for row in rows):
         raise typer.Exit(1)
+
+
+def _show_boot(request: Request, as_json: bool) -> None:
+    with errors.status("") as status:
+        cost = boot_cost(request, status.update)
+    if as_json:
+        print_json(cost.to_json())
+        return
+    table = Table(title=f"boot of {cost.board} with {cost.model}", box=SIMPLE, pad_edge=False)
+    for name in ("app", "of slot", "capsule", "of slot", "first start", "each later", "est. s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_row(
+        *(
+            f"{n:,}"
+            for n in (
+                cost.app_bytes,
+                cost.app_slot_bytes,
+                cost.capsule_bytes,
+                cost.capsule_slot_bytes,
+                cost.first,
+                cost.after,
+            )
+        ),
+        f"{cost.seconds:.2f}",
+    )
+    console.print(table)
+    console.print("[dim]bytes; instructions from reset to the application's first[/]")
 
 
 def target(request: Request) -> int:

@@ -51,6 +51,7 @@ struct mark {
 };
 
 static uint64_t invoke_start, invoke_end;
+static uint64_t invoke_first; /* where it is entered; its start, if not told */
 static struct mark layers[MAX_LAYERS];
 static uint64_t counts[MAX_LAYERS];
 static size_t layer_count;
@@ -129,7 +130,7 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 
         if (address >= invoke_start && address < invoke_end) {
             fn = on_invoke;
-            data = address == invoke_start ? &inside : NULL;
+            data = address == invoke_first ? &inside : NULL;
         } else {
             for (size_t k = 0; k < layer_count; k++) {
                 if (address == layers[k].start) {
@@ -170,11 +171,16 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int a
             marks = argv[i] + 6;
         } else if (strncmp(argv[i], "out=", 4) == 0) {
             out = fopen(argv[i] + 4, "w");
+        } else if (strncmp(argv[i], "first=", 6) == 0) {
+            invoke_first = strtoull(argv[i] + 6, NULL, 16);
         }
     }
     if (marks == NULL || out == NULL || !read_marks(marks)) {
         qemu_plugin_outs("icount: wants marks=FILE,out=FILE\n");
         return 1;
+    }
+    if (invoke_first == 0) {
+        invoke_first = invoke_start;
     }
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
     return 0;

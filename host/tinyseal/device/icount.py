@@ -43,6 +43,7 @@ class Marks:
 
     invoke: tuple[int, int]  # first address, and the first after it
     layers: tuple[int, ...]
+    first: int | None = None  # where `invoke` is entered, if not at its first address
 
     def text(self) -> str:
         """As icount.c reads it."""
@@ -66,6 +67,19 @@ def find_marks(elf: Path) -> Marks:
             "can be counted in firmware with one model, not stripped of its symbols"
         )
     return Marks(invokes[0], tuple(layers[i] for i in sorted(layers)))
+
+
+def boot_marks(elf: Path) -> Marks:
+    """The bootloader from reset until it is left; DeviceError if `elf` cannot be read."""
+    ranges = [(address, address + size) for _, address, size in _functions(elf)]
+    if not ranges:
+        raise DeviceError(f"{elf}: has no functions; stripped of its symbols?")
+    with elf.open("rb") as file:
+        image = ELFFile(file)
+        entry = image["e_entry"] & ~int(image["e_machine"] == "EM_ARM")
+        ends = [s["p_vaddr"] + s["p_memsz"] for s in image.iter_segments("PT_LOAD")
+                if s["p_vaddr"] <= entry < s["p_vaddr"] + s["p_memsz"]]  # fmt: skip
+    return Marks((min(start for start, _ in ranges), max(ends)), (), entry)
 
 
 def function_ranges(elf: Path, names: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -113,7 +127,8 @@ class InstructionCounter:
         for path in (plugin, marks_file):
             if "," in str(path):
                 raise DeviceError(f"{path}: QEMU takes no plugin whose path has a comma")
-        self.qemu_args = ("-plugin", f"{plugin},marks={marks_file},out={self._out}")
+        first = "" if marks.first is None else f",first={marks.first:x}"
+        self.qemu_args = ("-plugin", f"{plugin},marks={marks_file},out={self._out}{first}")
 
     def counts(self) -> list[Counts]:
         """One entry for each inference that has returned."""

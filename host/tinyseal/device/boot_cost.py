@@ -1,0 +1,72 @@
+"""What verified boot costs: instructions from reset to the application's first one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from tinyseal.build.firmware import DEFAULT_BOARD, ROOT, Request
+from tinyseal.build.scons import build
+from tinyseal.device.bench import PLUGINS
+from tinyseal.device.client import Client, open_port
+from tinyseal.device.icount import InstructionCounter, boot_marks
+from tinyseal.device.virtual import start
+from tinyseal.errors import DeviceError
+
+BOOT_SECONDS: Final = 600.0  # counting makes QEMU several times slower
+
+
+@dataclass(frozen=True)
+class BootCost:
+    """`first` start of a fresh board, which begins its counters; and every start `after` it.
+    Signed images are hashed twice; the rest of their slots is read once, to be empty."""
+
+    board: str
+    model: str
+    app_bytes: int
+    capsule_bytes: int
+    app_slot_bytes: int
+    capsule_slot_bytes: int
+    first: int
+    after: int
+    seconds: float  # of `after`, estimated by the board's profile
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def boot_cost(request: Request, progress: Callable[[str], None] = lambda step: None) -> BootCost:
+    """Builds, boots, resets, and counts. BuildError, PlanError or DeviceError if it cannot."""
+    runner = request.board.runner
+    if runner is None or runner.kind != "qemu":
+        raise DeviceError(
+            f"{request.board.name}: is no QEMU board, and only QEMU counts instructions; "
+            f"try {DEFAULT_BOARD}"
+        )
+    progress("build")
+    build(request)
+    progress("boot")
+    with (
+        InstructionCounter(boot_marks(ROOT / request.bootloader), PLUGINS) as counter,
+        start(request, counter.qemu_args) as machine,
+        Client(open_port(machine.port, request.board.console.baud), seconds=BOOT_SECONDS) as client,
+    ):
+        machine.go()
+        client.boot(BOOT_SECONDS)
+        client.reset()
+        counts = counter.counts()
+    if len(counts) != 2:
+        raise DeviceError(f"{request.board.name}: {len(counts)} starts were counted, not 2")
+    board = request.board
+    return BootCost(
+        board=board.name,
+        model=request.model.stem,
+        app_bytes=(ROOT / request.signed("app")).stat().st_size,
+        capsule_bytes=(ROOT / request.signed("capsule")).stat().st_size,
+        app_slot_bytes=board.partitions("app")[0].bytes,
+        capsule_slot_bytes=board.partitions("capsule")[0].bytes,
+        first=counts[0].total,
+        after=counts[1].total,
+        seconds=board.seconds(counts[1].total),
+    )
