@@ -55,7 +55,7 @@ def text_info(request, port):
         return client.info()
 
 
-@pytest.mark.parametrize("name", [XIP, FAST, "qemu-m7", "qemu-rv32"])
+@pytest.mark.parametrize("name", [XIP, FAST, "qemu-m7"])
 def test_both_images_are_brought_up_to_date_and_kept(name, tmp_path):
     with on(name) as (request, machine):
         release = write_set(request, tmp_path / "release")
