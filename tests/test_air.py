@@ -21,6 +21,7 @@ from smpclient.transport.bumble import SMPBumbleTransport
 from smpclient.transport.serial import SMPSerialTransport
 
 from support.boards import firmware
+from support.ota import ota, write_set
 from tinyseal.build.firmware import ROOT
 from tinyseal.device.air import (
     CHARACTERISTIC,
@@ -90,6 +91,18 @@ def test_largest_packet_and_reset_over_ble():
 
     with aired("host") as (air, _):
         assert asyncio.run(talk(air.hci)).r == "back"
+
+
+def test_both_images_are_updated_over_ble(tmp_path):
+    release = write_set(firmware("host", SMALL), tmp_path / "release")
+    with aired("host") as (air, machines):
+        code, told = ota("update", release, "--ble", NAME, "--hci", air.hci)
+        assert (code, told["outcome"]) == (0, "updated"), told
+        with Client(open_port(machines[0].port, 115200)) as client:
+            client.sync()
+            images = client.info().images
+            assert {i: images[i][1] for i in images} == {"app": "1.1.0+0", "capsule": "1.1.0+0"}
+            assert {images[i][3] for i in images} == {"confirmed"}
 
 
 def test_a_program_that_is_killed_leaves_the_board_in_reach():
