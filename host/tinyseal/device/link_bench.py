@@ -17,7 +17,7 @@ from tinyseal.codegen.firmware import firmware_of
 from tinyseal.device.air import on_air
 from tinyseal.device.bad_link import BadLink, Faults
 from tinyseal.device.links import Link, quiet_libraries
-from tinyseal.device.smp import SmpDevice
+from tinyseal.device.smp import MAX_ANSWER_SECONDS, SmpDevice
 from tinyseal.device.virtual import VirtualBoard, start
 from tinyseal.errors import DeviceError
 from tinyseal.package.keys import DEV_SIGN, Use, load_private
@@ -145,7 +145,7 @@ async def _upload(link: Link, image: bytes, count: Callable[[], int]) -> _Measur
         nonlocal requests
         requests += 1
 
-    async with SmpDevice(link) as device:
+    async with SmpDevice(link, least_wait=MAX_ANSWER_SECONDS) as device:
         await device.wait(BOOT_SECONDS)
         await device.learn_buffer()
         before, lost = count(), device.lost  # while it booted

@@ -175,6 +175,7 @@ class SmpDevice:
         self,
         link: Link,
         patience: float = PATIENCE_SECONDS,
+        least_wait: float = MIN_ANSWER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.link = link
@@ -182,6 +183,7 @@ class SmpDevice:
         self.reopened = 0
         self._patience = patience
         self._lost = link.failures()
+        self._least_wait = least_wait  # for an answer, before a request is repeated
         self._clock = clock
         self._transport: SMPTransport | None = None
         self._buffer_bytes: int | None = None  # the device's, as it told
@@ -432,7 +434,7 @@ class SmpDevice:
     def _answer_seconds(self) -> float:
         if self._round_trip is None:
             return FIRST_ANSWER_SECONDS
-        return min(max(4 * self._round_trip, MIN_ANSWER_SECONDS), MAX_ANSWER_SECONDS)
+        return min(max(4 * self._round_trip, self._least_wait), MAX_ANSWER_SECONDS)
 
     def _remember_answer(self, seconds: float | None) -> None:
         """Follows the round trips, and dares longer messages again."""
