@@ -62,7 +62,8 @@ int meter_mount(struct meter *meter, const uint8_t *model_id, const uint8_t *fam
 int meter_charge(struct meter *meter);
 
 /* Pays `count` queries ahead with one commit, or as many as there are; meter_charge() then takes
- * from them without touching the flash. A power cut loses them. */
+ * from them without touching the flash. A power cut loses them. METER_EEMPTY where all that are
+ * left are reserved already. */
 int meter_reserve(struct meter *meter, uint32_t count);
 
 /* Queries that can be had before the next voucher. */

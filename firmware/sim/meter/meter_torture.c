@@ -259,7 +259,10 @@ static void after_act(void)
     switch (act) {
     case ACT_QUERY:
     case ACT_RESERVE:
-        if (result != 0 && (result != METER_EEMPTY || meter_balance(&meter) != 0)) {
+        /* None is left; or all that are left are reserved already. */
+        if (result != 0
+            && (result != METER_EEMPTY
+                || meter_balance(&meter) != (act == ACT_RESERVE ? meter.reserved : 0))) {
             fail("charge", result, 0);
         }
         break;
