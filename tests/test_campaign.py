@@ -155,7 +155,7 @@ def test_too_many_failures_stop_it_and_those_out_of_reach_do_not(crowd, engine, 
     assert all(len(d.attempts) == 2 for d in report.devices if d.name in gone)
     assert report.devices[-1].attempts[0].reason == "/dev/nonesuch3: No such file or directory"
 
-    foreign = write_set(firmware("qemu-m33", SMALL), tmp_path / "foreign", images=("app",))
+    foreign = write_set(firmware("qemu-m4", SMALL), tmp_path / "foreign", images=("app",))
     fleet = fleet_of(links | gone, name="other", canary_share=0, parallel=1, min_judged=2)
     report, heard = run(engine, fleet, {**links, **gone}, read_set([foreign]))
     assert report.status == "stopped" and heard.order == ["d0", "d1"]

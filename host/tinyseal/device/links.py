@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ class SerialTransport(SMPSerialTransport):
 def _why_closed(port: str, error: Exception) -> str:
     """An error of opening a port, in words; with the holder's name if it is in use."""
     number = getattr(error, "errno", None)
-    if isinstance(error, serial.SerialException) and "lock" in str(error):
+    if number == errno.EAGAIN:  # of the lock
         holder = lock_holder(port)
         return f"{port}: in use by {holder or 'another program'}"
     if number is not None:
