@@ -13,22 +13,21 @@ from tinyseal.build.firmware import ROOT
 from tinyseal.build.native import compile_native
 from tinyseal.build.third_party import monocypher
 
+SMALL = ROOT / "firmware" / "bootloader" / "monocypher_small.c"
 VECTORS = Path(__file__).parent / "vectors"
 ED25519_GOOD, ED25519_BAD = 0x5269C3A6, 0x2D96A53C
 
 
-@pytest.fixture(scope="session")
-def crypto():
+@pytest.fixture(scope="session", params=["application", "bootloader"])
+def crypto(request):
+    """With Monocypher whole, and with the bootloader's shorter one."""
     curve = monocypher(ROOT / "build" / "third_party")
     folder = ROOT / "firmware" / "crypto"
-    sources = [*sorted(folder.glob("*.c")), curve.source]
-    return ctypes.CDLL(
-        str(
-            compile_native(
-                "crypto.so", sources, [folder], [curve.include_dir], flags=["-shared", "-fPIC"]
-            )
-        )
-    )
+    source = {"application": curve.source, "bootloader": SMALL}[request.param]
+    sources = [*sorted(folder.glob("*.c")), source]
+    dirs = [curve.include_dir, curve.frame_dir]
+    flags = ["-shared", "-fPIC"]
+    return ctypes.CDLL(str(compile_native("crypto.so", sources, [folder], dirs, flags)))
 
 
 def wycheproof(name):

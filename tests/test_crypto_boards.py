@@ -1,11 +1,14 @@
 """The firmware's cryptography on virtual boards, against Wycheproof and CAVP.
 
-A sample of each file; all of it on qemu-m4 with --campaign 2 or more.
+A sample of each file; all of it on qemu-m4 with --campaign 2 or more. Every Ed25519 vector on what
+the bootloader verifies with.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -16,6 +19,7 @@ from tinyseal.device.client import Client, RefusedError, open_port
 from tinyseal.device.virtual import power_up
 
 BOARDS = ["qemu-m0", "qemu-m4", "qemu-rv32", "qemu-xtensa"]
+OF_BOOTLOADER = ["qemu-m0", "qemu-m4", "qemu-rv32", "qemu-xtensa"]
 SAMPLE = 12  # cases of a file
 CHUNK = 120  # bytes of a line
 
@@ -46,15 +50,21 @@ class Board:
 
 @pytest.fixture(scope="module", params=BOARDS)
 def board(request):
-    profile = load_board(request.param)
     everything = request.config.getoption("--campaign") > 1 and request.param == "qemu-m4"
+    with served(request.param) as client:
+        yield Board(client, everything)
+
+
+@contextmanager
+def served(name: str, as_bootloader: bool = False) -> Iterator[Client]:
+    profile = load_board(name)
     with (
-        power_up(profile, cryptotest(profile)) as machine,
+        power_up(profile, cryptotest(profile, as_bootloader)) as machine,
         Client(open_port(machine.port, profile.console.baud)) as client,
     ):
         machine.go()
         client.boot()
-        yield Board(client, everything)
+        yield client
         used, there = map(int, client.command("stack").split())
         print(f"{profile.name}: {used} B of stack")
         assert used < there
@@ -97,6 +107,16 @@ def test_aes(board, bits, kind):
 
 
 def test_ed25519(board):
+    check_ed25519(board)
+
+
+@pytest.mark.parametrize("name", OF_BOOTLOADER)
+def test_ed25519_of_the_bootloader(name):
+    with served(name, as_bootloader=True) as client:
+        check_ed25519(Board(client, everything=name == "qemu-m4"))
+
+
+def check_ed25519(board):
     for group, test in board.some(wycheproof("ed25519_test.json")):
         key, message, signature = map(
             bytes.fromhex, (group["publicKey"]["pk"], test["msg"], test["sig"])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+import struct
 import subprocess
 
 import pytest
 
+from test_crypto import ED25519_BAD, ED25519_GOOD, SMALL, wycheproof
 from tinyseal.build.firmware import ROOT, THIRD_PARTY
-from tinyseal.build.native import compile_native
+from tinyseal.build.native import SANITIZE, compile_native
 from tinyseal.build.third_party import monocypher
 
-SMALL = ROOT / "firmware/bootloader/monocypher_small.c"
+CRYPTO = ROOT / "firmware/crypto"
 MAX_LIMBS = [int(1.65 * 2 ** (26 - i % 2)) for i in range(10)]
 CASES = 3000
 
@@ -55,6 +57,24 @@ int main(void)
 }
 """
 
+CHECK = """
+#include <stdio.h>
+#include "ed25519.h"
+
+/* Public key, signature, length, message, again and again; the verdicts. */
+int main(void)
+{
+    unsigned char public_key[32], signature[64], message[2048];
+    unsigned len;
+
+    while (fread(public_key, 1, 32, stdin) == 32 && fread(signature, 1, 64, stdin) == 64
+           && fread(&len, 4, 1, stdin) == 1 && len <= sizeof message
+           && fread(message, 1, len, stdin) == len) {
+        printf("%08x\\n", (unsigned)ed25519_check(public_key, message, len, signature));
+    }
+}
+"""
+
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
@@ -64,7 +84,7 @@ def programs(tmp_path_factory):
     for name, source in (("whole", curve.source), ("small", SMALL)):
         main = folder / f"{name}.c"
         main.write_text(MAIN.replace("SOURCE", f'"{source}"'))
-        flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-w")
+        flags = (*SANITIZE, "-w")
         dirs = (curve.include_dir, curve.frame_dir)
         made.append(compile_native(name, [main], [], dirs, flags, cache=folder))
     return made
@@ -118,3 +138,21 @@ def test_the_field_is_the_same_over_all_its_preconditions(programs):
                 assert all(abs(limb) < limit for limb, limit in zip(limbs, limits, strict=True))
         else:
             assert left == right, name
+
+
+def test_every_signature_of_wycheproof_is_judged_right_under_sanitizers(tmp_path):
+    curve = monocypher(ROOT / THIRD_PARTY)
+    main = tmp_path / "check.c"
+    main.write_text(CHECK)
+    sources = [main, SMALL, *(CRYPTO / name for name in ("ed25519.c", "sha2.c", "sha512.c"))]
+    dirs = (curve.include_dir, curve.frame_dir)
+    program = compile_native("check", sources, [CRYPTO], dirs, SANITIZE, tmp_path)
+    data, expected = b"", []
+    for group, test in wycheproof("ed25519_test.json"):
+        message, signature = bytes.fromhex(test["msg"]), bytes.fromhex(test["sig"])
+        if len(signature) == 64:
+            data += bytes.fromhex(group["publicKey"]["pk"]) + signature
+            data += struct.pack("<I", len(message)) + message
+            expected.append(ED25519_GOOD if test["result"] == "valid" else ED25519_BAD)
+    assert {ED25519_GOOD, ED25519_BAD} == set(expected)
+    assert [int(verdict, 16) for verdict in run(program, data)] == expected

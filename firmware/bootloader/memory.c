@@ -1,5 +1,5 @@
 /* What the compiler and we call of C library and compiler library, as short as it gets: the
- * toolchain's is made for speed, and takes five times the room.
+ * toolchain's is made for speed, and takes five times the room. On `host`, for all images.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdint.h>
 #include <string.h>

@@ -41,6 +41,7 @@ KERNEL_CHOICES: Final = (AUTO, *(s.value for s in KernelSet))
 DEFAULT_BOARD: Final = "qemu-m4"
 DEFAULT_MODEL: Final = Path("models/kws_int8.tflite")
 
+MEMORY: Final = Path("firmware/bootloader/memory.c")  # the C library's block functions, short
 THIRD_PARTY: Final = Path("build/third_party")  # fetched sources, for all boards
 
 SLOTS: Final = ("a", "b")
@@ -186,11 +187,8 @@ def source_groups(request: Request) -> list[SourceGroup]:
     of_boot = (hal, nv, crypto, boot, setup)
     of_curve = tuple(f"-isystem{_in_project(d)}" for d in (curve.include_dir, curve.frame_dir))
     boot_flags = (*of_curve, *mode_flags(board), *SMALL_FLAGS, *WARNINGS)
-    # What GCC calls and the chip keeps in a ROM of its own; the capsule has no way to it.
-    rom = _sources(hal / core_folder(board.core), pattern="rom.c")
-    bootloader = _sources(firmware / "bootloader")
-    if board.core is Core.HOST:  # its rom.c has what memory.c has
-        bootloader = tuple(f for f in bootloader if f.name != "memory.c")
+    rom = rom_sources(board.core)
+    bootloader = tuple(f for f in _sources(firmware / "bootloader") if f not in rom)
     return [
         SourceGroup(
             tuple(f for f in _sources(*folders) if f not in rom),
@@ -249,6 +247,13 @@ def mode_flags(board: Board) -> tuple[str, ...]:
         return ()
     mode = f"BOOT_{board.boot.mode.upper()}"
     return (f"-DBOOT_BUILD_MODE={mode}", f"-DBOOT_BUILD_DECRYPTS={int(board.boot.encrypted)}")
+
+
+def rom_sources(core: Core) -> tuple[Path, ...]:
+    """What GCC calls and the chip keeps in a ROM of its own, or on `host` in a C library that no
+    image may use. The capsule has no way to another image's."""
+    rom = _sources(Path("firmware/hal") / core_folder(core), pattern="rom.c")
+    return (*rom, MEMORY) if core is Core.HOST else rom
 
 
 def core_folder(core: Core) -> str:

@@ -12,7 +12,9 @@ from typing import Final
 from tinyseal.board import Board
 from tinyseal.build.firmware import (
     COMPILE_FLAGS,
+    MEMORY,
     ROOT,
+    SMALL_FLAGS,
     THIRD_PARTY,
     WARNINGS,
     bare_texts,
@@ -20,6 +22,7 @@ from tinyseal.build.firmware import (
     link,
     link_flags,
     require_toolchain,
+    rom_sources,
 )
 from tinyseal.build.third_party import monocypher
 from tinyseal.codegen.firmware import firmware_of
@@ -39,9 +42,10 @@ def flashtest(board: Board) -> Path:
     return compile_firmware(board, "flashtest", FLASHTEST, FLASHTEST_INCLUDES)
 
 
-def cryptotest(board: Board) -> Path:
-    """The firmware that puts test vectors to the cryptography. It has twice the stack: signature
-    checks go deeper than inference does."""
+def cryptotest(board: Board, as_bootloader: bool = False) -> Path:
+    """The firmware that puts test vectors to the cryptography: the application's, or the
+    bootloader's, with its shorter Monocypher, C library and flags. It has twice the stack:
+    signature checks go deeper than inference does."""
     own = firmware_of(board)
     roomy = own.model_copy(update={"stack_bytes": 2 * own.stack_bytes})
     curve = monocypher(ROOT / THIRD_PARTY)
@@ -49,14 +53,18 @@ def cryptotest(board: Board) -> Path:
         FIRMWARE / "cryptotest" / "cryptotest.c",
         *(FIRMWARE / "app" / name for name in ("line.c", "out.c")),
         *sorted((FIRMWARE / "crypto").glob("*.c")),
-        curve.source,
     ]
+    if as_bootloader:
+        sources += [FIRMWARE / "bootloader" / "monocypher_small.c", ROOT / MEMORY]
+    else:
+        sources.append(curve.source)
     return compile_firmware(
         board.model_copy(update={"firmware": roomy}),
         "cryptotest",
         sources,
         (FIRMWARE / "app", FIRMWARE / "crypto"),
-        (curve.include_dir,),
+        (curve.include_dir, curve.frame_dir),
+        SMALL_FLAGS if as_bootloader else (),
     )
 
 
@@ -66,6 +74,7 @@ def compile_firmware(
     sources: Sequence[Path],
     include_dirs: Sequence[Path],
     system_dirs: Sequence[Path] = (),
+    more_flags: Sequence[str] = (),
 ) -> Path:
     """`sources`, which have a main(), with the board's hal, as one ELF.
 
@@ -75,10 +84,12 @@ def compile_firmware(
     require_toolchain(board)
     hal = FIRMWARE / "hal"
     folders = (hal, hal / core_folder(board.core), hal / firmware_of(board).hal)
-    sources = [*(p for d in folders for p in sorted(d.glob("*.[cS]"))), *sources]
+    of_board = (p for d in folders for p in sorted(d.glob("*.[cS]")))
+    rom = (ROOT / p for p in rom_sources(board.core))
+    sources = list(dict.fromkeys((*of_board, *rom, *sources)))
     texts = bare_texts(board)
     compiler = f"{board.toolchain.prefix}gcc"
-    flags = [*board.toolchain.cflags, *COMPILE_FLAGS, "-Os", *WARNINGS]
+    flags = [*board.toolchain.cflags, *COMPILE_FLAGS, "-Os", *WARNINGS, *more_flags]
     flags += [f"-I{d}" for d in (*folders, *include_dirs)]
     flags += [word for d in system_dirs for word in ("-isystem", str(d))]
     digest = hashlib.sha256(repr((flags, link_flags(board), texts)).encode())

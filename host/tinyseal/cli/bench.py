@@ -97,7 +97,10 @@ def _show_boot(request: Request, as_json: bool) -> None:
         print_json(cost.to_json())
         return
     table = Table(title=f"boot of {cost.board} with {cost.model}", box=SIMPLE, pad_edge=False)
-    for name in ("app", "of slot", "capsule", "of slot", "first start", "each later", "est. s"):
+    for name in (
+        "app", "of slot", "capsule", "of slot",
+        "first start", "each later", "a signature", "est. s",
+    ):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
     table.add_row(
         *(
@@ -109,6 +112,7 @@ def _show_boot(request: Request, as_json: bool) -> None:
                 cost.capsule_slot_bytes,
                 cost.first,
                 cost.after,
+                cost.signature,
             )
         ),
         f"{cost.seconds:.2f}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -10,7 +11,13 @@ from tinyseal.build.firmware import DEFAULT_BOARD, ROOT, Request
 from tinyseal.build.scons import build
 from tinyseal.device.bench import PLUGINS
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.icount import InstructionCounter, boot_marks
+from tinyseal.device.icount import (
+    Counts,
+    InstructionCounter,
+    Marks,
+    boot_marks,
+    function_ranges,
+)
 from tinyseal.device.virtual import start
 from tinyseal.errors import DeviceError
 
@@ -30,6 +37,7 @@ class BootCost:
     capsule_slot_bytes: int
     first: int
     after: int
+    signature: int  # one check of a signature, of the four among them
     seconds: float  # of `after`, estimated by the board's profile
 
     def to_json(self) -> dict[str, Any]:
@@ -47,17 +55,13 @@ def boot_cost(request: Request, progress: Callable[[str], None] = lambda step: N
     progress("build")
     build(request)
     progress("boot")
-    with (
-        InstructionCounter(boot_marks(ROOT / request.bootloader), PLUGINS) as counter,
-        start(request, counter.qemu_args) as machine,
-        Client(open_port(machine.port, request.board.console.baud), seconds=BOOT_SECONDS) as client,
-    ):
-        machine.go()
-        client.boot(BOOT_SECONDS)
-        client.reset()
-        counts = counter.counts()
+    counts = _count(request, boot_marks(ROOT / request.bootloader))
     if len(counts) != 2:
         raise DeviceError(f"{request.board.name}: {len(counts)} starts were counted, not 2")
+    progress("signature")
+    second_look, check = "boot_image_recheck", "ed25519_check"
+    ranges = function_ranges(ROOT / request.bootloader, (second_look, check))
+    looks = _count(request, Marks(ranges[second_look], (ranges[check][0],)))
     board = request.board
     return BootCost(
         board=board.name,
@@ -68,5 +72,19 @@ def boot_cost(request: Request, progress: Callable[[str], None] = lambda step: N
         capsule_slot_bytes=board.partitions("capsule")[0].bytes,
         first=counts[0].total,
         after=counts[1].total,
+        signature=round(statistics.median(look.layers[0] for look in looks)),
         seconds=board.seconds(counts[1].total),
     )
+
+
+def _count(request: Request, marks: Marks) -> list[Counts]:
+    """While a fresh board boots, and once more."""
+    with (
+        InstructionCounter(marks, PLUGINS) as counter,
+        start(request, counter.qemu_args) as machine,
+        Client(open_port(machine.port, request.board.console.baud), seconds=BOOT_SECONDS) as client,
+    ):
+        machine.go()
+        client.boot(BOOT_SECONDS)
+        client.reset()
+        return counter.counts()
