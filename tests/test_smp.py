@@ -36,6 +36,7 @@ from smpclient.transport.serial import SMPSerialTransport
 from support.boards import firmware
 from support.chain import running, signed, tampered
 from tinyseal.build.firmware import ROOT
+from tinyseal.build.size import measure_images
 from tinyseal.device.client import open_port
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
@@ -135,6 +136,13 @@ class Wire:
 
     def close(self):
         self._port.close()
+
+
+def test_the_service_stays_small():
+    request = firmware("qemu-m4", SMALL)
+    flash, ram = measure_images(request, []).service()
+    assert 8 * 1024 < flash < 12 * 1024
+    assert request.board.services.smp_buffer_bytes < ram < 4 * 1024
 
 
 class EchoOfVersion1(EchoWrite):

@@ -4,19 +4,15 @@
 #include "board_config.h"
 #include "groups.h"
 #include "hal.h"
-#include "line.h"
-#include "mlperf.h"
+#include "lines.h"
 #include "model.h"
 #include "smp.h"
 #include "smp_os.h"
 #include "smp_serial.h"
 #include "smp_stat.h"
 #include "smp_stream.h"
-#include "text.h"
 
 #define SILENCE_SECONDS 1u /* after which the rest of a packet does not come any more */
-
-static struct line line;
 
 /* Bytes that came while a line was being served: the first that is not SMP's, perhaps behind one
  * that might have been. */
@@ -24,8 +20,8 @@ static uint8_t held[2];
 static uint32_t held_bytes;
 static uint32_t maybe; /* 1: the last byte was such a one, and is in held[0] */
 
-static uint8_t frame[BOARD_SMP_BUFFER_BYTES];
-static uint8_t answer[BOARD_SMP_ANSWER_BYTES];
+/* A request, and behind it its answer. */
+static uint8_t frame[BOARD_SMP_BUFFER_BYTES + SMP_ANSWER_BYTES];
 static struct smp_serial serial;
 static struct smp_stream stream;
 static struct smp_server server;
@@ -52,32 +48,15 @@ void console_start(void)
     server = (struct smp_server){
         .groups = groups,
         .group_count = group_count,
-        .answer = answer,
-        .answer_cap = sizeof answer,
+        .end = frame + sizeof frame,
     };
-    serial = (struct smp_serial){ .frame = frame, .cap = sizeof frame };
-    stream = (struct smp_stream){ .packet = frame, .cap = sizeof frame };
-    line_clear(&line);
+    serial = (struct smp_serial){ .frame = frame, .cap = BOARD_SMP_BUFFER_BYTES };
+    stream = (struct smp_stream){ .packet = frame, .cap = BOARD_SMP_BUFFER_BYTES };
+    lines_clear();
     held_bytes = 0;
     maybe = 0;
-    smp_os_start(sizeof frame);
+    smp_os_start(BOARD_SMP_BUFFER_BYTES);
     smp_stat_start(stats, sizeof stats / sizeof stats[0]);
-}
-
-static void serve_line(int terminator)
-{
-    if (terminator == '%') {
-        mlperf_serve(line.text, line.fault);
-    } else if (terminator == '\n') {
-        if (line.fault) {
-            text_refuse(line.fault);
-        } else {
-            text_serve(line.text);
-        }
-    }
-    if (terminator) {
-        line_clear(&line);
-    }
 }
 
 /* One step of the request there is; 0 if there is none. */
@@ -90,9 +69,9 @@ static int step(void)
 
     if (bytes > 0) {
         if (asked == hal.radio) {
-            hal.radio->write(answer, bytes);
+            hal.radio->write(server.answer, bytes);
         } else {
-            smp_serial_write(answer, bytes, hal.uart->write);
+            smp_serial_write(server.answer, bytes, hal.uart->write);
         }
         smp_sent(&server);
     }
@@ -102,7 +81,7 @@ static int step(void)
 static void start_request(void)
 {
     uint32_t bytes;
-    const uint8_t *const packet = smp_serial_packet(&serial, &bytes);
+    uint8_t *const packet = smp_serial_packet(&serial, &bytes);
 
     asked = hal.uart;
     (void)smp_start(&server, packet, bytes); /* step() left nothing to be busy with */
@@ -172,7 +151,7 @@ void console_poll(void)
         return;
     }
     if (maybe) {
-        (void)line_push(&line, held[0]);
+        lines_push(held[0]);
         maybe = 0;
     }
     const int byte = next_byte();
@@ -185,11 +164,11 @@ void console_poll(void)
     switch (smp_serial_push(&serial, (uint8_t)byte)) {
     case SMP_SERIAL_OTHER:
     case SMP_SERIAL_MAYBE:
-        serve_line(line_push(&line, byte));
+        lines_push(byte);
         break;
     case SMP_SERIAL_BEGIN:
         lose_stream();
-        line_clear(&line); /* it was cut off, or is what MAYBE left */
+        lines_clear(); /* it was cut off, or is what MAYBE left */
         break;
     case SMP_SERIAL_PACKET:
         start_request();

@@ -34,6 +34,23 @@ static void store32(uint8_t *p, uint32_t value)
     }
 }
 
+/* Two of a tree's probabilities lie in three bytes: the low halves, then what is left of both. */
+static uint32_t probability(const uint8_t tree[DELTA_TREE_BYTES], uint32_t node)
+{
+    const uint8_t *const pair = tree + node / 2 * 3;
+
+    return (uint32_t)(pair[2] >> (node % 2 * 4) & 15) << 8 | pair[node % 2];
+}
+
+static void set_probability(uint8_t tree[DELTA_TREE_BYTES], uint32_t node, uint32_t value)
+{
+    uint8_t *const pair = tree + node / 2 * 3;
+    const uint32_t shift = node % 2 * 4;
+
+    pair[node % 2] = (uint8_t)value;
+    pair[2] = (uint8_t)((pair[2] & 0xf0u >> shift) | value >> 8 << shift);
+}
+
 int delta_read_header(struct delta_header *header, const uint8_t bytes[DELTA_HEADER_BYTES])
 {
     if (load32(bytes) != DELTA_MAGIC || bytes[4] != FORMAT || bytes[6] != 0 || bytes[7] != 0) {
@@ -89,8 +106,8 @@ int delta_open(struct delta *delta, const struct delta_header *header, const str
         delta->is_zero[i] = EVEN;
     }
     for (uint32_t i = 0; i < 256; i++) {
-        delta->difference[i] = EVEN;
-        delta->other[i] = EVEN;
+        set_probability(delta->difference, i, EVEN);
+        set_probability(delta->other, i, EVEN);
     }
     return 0;
 }
@@ -134,17 +151,19 @@ static int decode_bit(struct delta *d, struct input *in, uint16_t *zero, int rat
 }
 
 /* Its eight bits, the highest first, each under the probability of those before it. */
-static int decode_byte(struct delta *d, struct input *in, uint16_t tree[256])
+static int decode_byte(struct delta *d, struct input *in, uint8_t tree[DELTA_TREE_BYTES])
 {
     if (d->node == 0) {
         d->node = 1;
     }
     while (d->node < 256) {
-        const int bit = decode_bit(d, in, &tree[d->node], TREE_RATE);
+        uint16_t zero = (uint16_t)probability(tree, d->node);
+        const int bit = decode_bit(d, in, &zero, TREE_RATE);
 
         if (bit < 0) {
             return bit;
         }
+        set_probability(tree, d->node, zero);
         d->node = (uint16_t)((uint32_t)d->node << 1 | (uint32_t)bit);
     }
     const int byte = d->node - 256;

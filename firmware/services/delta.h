@@ -19,7 +19,8 @@
 
 #define DELTA_MAGIC 0x50445354u /* "TSDP", little endian */
 #define DELTA_HEADER_BYTES 96u
-#define DELTA_LINE_BYTES 64u
+#define DELTA_LINE_BYTES 32u
+#define DELTA_TREE_BYTES 384u /* 256 probabilities of 12 bits */
 #define DELTA_HISTORY 32u /* contexts: which of the last five differences were none */
 
 enum {
@@ -69,8 +70,8 @@ struct delta {
     uint16_t node;       /* in the tree of the byte being decoded; 0: not begun */
     uint16_t history;
     uint16_t is_zero[DELTA_HISTORY]; /* probabilities, of 4096, that the bit is 0 */
-    uint16_t difference[256];
-    uint16_t other[256];
+    uint8_t difference[DELTA_TREE_BYTES];
+    uint8_t other[DELTA_TREE_BYTES];
     uint32_t line_at; /* of the old image, DELTA_LINE_BYTES from there are in `line` */
     uint8_t line[DELTA_LINE_BYTES];
 };

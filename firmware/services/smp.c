@@ -34,7 +34,7 @@ static const struct smp_command *command_of(const struct smp_group *group, uint8
     return 0;
 }
 
-int smp_start(struct smp_server *server, const uint8_t *packet, uint32_t bytes)
+int smp_start(struct smp_server *server, uint8_t *packet, uint32_t bytes)
 {
     static const struct smp_command none = { 0 };
     struct smp_request *const r = &server->request;
@@ -62,6 +62,7 @@ int smp_start(struct smp_server *server, const uint8_t *packet, uint32_t bytes)
     r->version = version == 0 ? 1 : 2;
     server->packet = packet;
     server->packet_bytes = bytes;
+    server->answer = packet + bytes;
     server->group = group_of(server, r->group);
     server->running = command_of(server->group, r->command);
     server->refusal = version > 1 ? SMP_ETOONEW : SMP_OK;
@@ -83,7 +84,7 @@ static void rewind_answer(struct smp_server *server)
 
     out->start = server->answer + SMP_HEADER_BYTES;
     out->at = out->start;
-    out->end = server->answer + server->answer_cap;
+    out->end = server->end;
     out->is_full = 0;
 }
 

@@ -16,6 +16,10 @@
 
 #define SMP_HEADER_BYTES 8u
 
+/* Behind the longest request. Any refusal fits, and any answer to a request that is long because of
+ * what it brings: the longest one says `off` and `match`. */
+#define SMP_ANSWER_BYTES 32u
+
 /* Why a request is refused, in all groups: MCUmgr's MGMT_ERR_*. */
 enum smp_error {
     SMP_OK = 0,
@@ -78,23 +82,24 @@ struct smp_counts {
 struct smp_server {
     const struct smp_group *const *groups;
     uint32_t group_count;
-    uint8_t *answer; /* bytes of the caller's for answers; not those of a request */
-    uint32_t answer_cap;
+    uint8_t *end; /* of the buffer that requests come in: an answer is put behind its request */
 
     /* The rest is the module's own. */
     struct smp_counts counts;
     struct smp_request request;
     const struct smp_command *running; /* NULL: nothing is asked */
     const struct smp_group *group;
-    const uint8_t *packet;
+    uint8_t *packet;
     uint32_t packet_bytes;
+    uint8_t *answer;
     int refusal; /* settled before any handler is asked */
     uint8_t is_in_step;
 };
 
-/* Takes a request, which must stay where it is until it is answered. Returns 0, or SMP_EBUSY
- * while another is not answered yet; then the packet is dropped. */
-int smp_start(struct smp_server *server, const uint8_t *packet, uint32_t bytes);
+/* Takes a request, which must stay where it is until it is answered, as must what lies behind it
+ * up to server->end: SMP_ANSWER_BYTES or more. Returns 0, or SMP_EBUSY while another is not
+ * answered yet; then the packet is dropped. */
+int smp_start(struct smp_server *server, uint8_t *packet, uint32_t bytes);
 
 /* 1 from smp_start() on until the answer is there. */
 int smp_is_busy(const struct smp_server *server);

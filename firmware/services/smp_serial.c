@@ -148,7 +148,7 @@ void smp_serial_drop(struct smp_serial *s)
     give_up(s);
 }
 
-const uint8_t *smp_serial_packet(const struct smp_serial *s, uint32_t *bytes)
+uint8_t *smp_serial_packet(const struct smp_serial *s, uint32_t *bytes)
 {
     *bytes = s->len - LENGTH_BYTES - CRC_BYTES;
     return s->frame + LENGTH_BYTES;

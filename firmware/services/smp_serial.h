@@ -47,7 +47,7 @@ int smp_serial_is_open(const struct smp_serial *serial);
 void smp_serial_drop(struct smp_serial *serial);
 
 /* The packet just completed; it stays until the next byte is pushed. */
-const uint8_t *smp_serial_packet(const struct smp_serial *serial, uint32_t *bytes);
+uint8_t *smp_serial_packet(const struct smp_serial *serial, uint32_t *bytes);
 
 /* Writes a packet as lines. */
 void smp_serial_write(const uint8_t *packet, uint32_t bytes,

@@ -17,8 +17,7 @@
 static const struct smp_group *const groups[] = { &smp_image_group };
 static struct smp_server server;
 static struct boot_handover left;
-static uint8_t packet[256];
-static uint8_t answer[1024];
+static uint8_t packet[256 + 768]; /* a request, and behind it its answer */
 static struct cbor_writer out;
 
 void smp_bench_start(const struct boot_handover *handover)
@@ -27,7 +26,7 @@ void smp_bench_start(const struct boot_handover *handover)
     slots_start(&boot_bench, &left);
     smp_image_start();
     server = (struct smp_server){
-        .groups = groups, .group_count = 1, .answer = answer, .answer_cap = sizeof answer
+        .groups = groups, .group_count = 1, .end = packet + sizeof packet
     };
 }
 
@@ -38,7 +37,7 @@ static void begin(uint32_t command, uint32_t pairs)
     packet[5] = 1;
     packet[7] = (uint8_t)command;
     out = (struct cbor_writer){ packet + SMP_HEADER_BYTES, packet + SMP_HEADER_BYTES,
-                                packet + sizeof packet, 0 };
+                                packet + 256, 0 };
     cbor_put_map(&out, pairs);
 }
 
@@ -56,7 +55,7 @@ static int ask(const struct cbor_field *fields, uint32_t count)
     while (smp_is_busy(&server)) {
         bytes = smp_step(&server);
     }
-    struct cbor_reader in = { answer + SMP_HEADER_BYTES, answer + bytes };
+    struct cbor_reader in = { server.answer + SMP_HEADER_BYTES, server.answer + bytes };
 
     return bytes < SMP_HEADER_BYTES ? -1 : cbor_read_map(&in, fields, count);
 }

@@ -211,14 +211,11 @@ class Firmware(Strict):
 class Services(Strict):
     """RAM the device's services take; what is given here is what they announce."""
 
-    # the largest SMP frame: larger ones make an upload use the line better
+    # the largest SMP frame, and so the largest answer to a short request: larger ones make an
+    # upload use the line better
     smp_buffer_bytes: Annotated[
         int, Field(ge=256, le=0x8000, description="a number of bytes from 256 to 32768")
     ] = 2048
-    # the largest answer
-    smp_answer_bytes: Annotated[
-        int, Field(ge=128, le=0x8000, description="a number of bytes from 128 to 32768")
-    ] = 768
     # whether images can be uploaded: the application then verifies signatures, which takes 10 kB
     # of flash and 3 kB of stack
     smp_images: Flag = True

@@ -42,6 +42,15 @@ _KINDS: Final = {
 }
 _BAR: Final = 24  # characters
 
+# The sources of device management over SMP. Its patches and prepaid queries are parts of their own.
+_SERVICE: Final = frozenset(
+    f"firmware {source}"
+    for source in (
+        *("smp", "smp_serial", "smp_stream", "smp_os", "smp_image", "smp_stat", "smp_model"),
+        *("cbor", "codec", "slots", "slot_writer", "console", "groups"),
+    )
+)
+
 
 @dataclass(frozen=True)
 class MemoryUse:
@@ -100,6 +109,13 @@ class Sizes:
             for p in self.parts
             if p.name == part and p.memory in memories and kind in (None, p.kind)
         )
+
+    def service(self) -> tuple[int, int]:
+        """Flash and RAM of device management over SMP, its buffers included."""
+        flash = {m.name for m in self.memories if m.kind == "flash"}
+        parts = [p for p in self.parts if p.name in _SERVICE]
+        stored = sum(p.bytes for p in parts if p.memory in flash)
+        return stored, sum(p.bytes for p in parts) - stored
 
 
 @dataclass(frozen=True)
@@ -320,7 +336,9 @@ def _object_part(path: PurePath) -> str:
 def report(sizes: Sizes, last: Sizes | None) -> RenderableType:
     """Tables, against the last build where there was one."""
     tables: list[RenderableType] = [_image_table(sizes, last), ""] if sizes.images else []
-    return Group(*tables, _memory_table(sizes, last), "", _part_table(sizes, last))
+    flash, ram = sizes.service()
+    service = [f"SMP service, of these: {flash:,} B of flash, {ram:,} B of RAM"] if flash else []
+    return Group(*tables, _memory_table(sizes, last), "", _part_table(sizes, last), *service)
 
 
 def _image_table(sizes: Sizes, last: Sizes | None) -> Table:
