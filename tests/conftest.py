@@ -1,5 +1,7 @@
 """Options that several test files share."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
@@ -8,6 +10,10 @@ from hypothesis import settings
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("repeatable")
+
+# With pytest -n, each process builds in a folder of its own.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("TINYSEAL_BUILD", f"build/{os.environ['PYTEST_XDIST_WORKER']}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from support.boards import firmware, scons
 from tinyseal.board import load_board
-from tinyseal.build.firmware import ROOT, Request
+from tinyseal.build.firmware import BUILD, ROOT, Request
 from tinyseal.cli import app
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.flasher import flash
@@ -59,7 +59,7 @@ def hil(tmp_path, *words):
 def test_virtual_board_passes_and_the_report_says_so():
     done = scons("board=qemu-m4", f"model={KWS}", "hil")
     assert done.returncode == 0, done.stdout
-    root = ET.parse(ROOT / "build/hil/qemu-m4.xml").getroot()
+    root = ET.parse(ROOT / BUILD / "hil/qemu-m4.xml").getroot()
     (suite,) = root.iter("testsuite")
     assert suite.get("name") == "hil-qemu-m4"
     counts = [suite.get(key) for key in ("tests", "failures", "errors", "skipped")]

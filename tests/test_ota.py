@@ -20,7 +20,7 @@ from elftools.elf.elffile import ELFFile
 from support.boards import firmware, scons
 from support.chain import signed
 from support.ota import Relay, ota, write_set
-from tinyseal.build.firmware import ROOT
+from tinyseal.build.firmware import BUILD, ROOT
 from tinyseal.device.air import on_air
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.links import Link
@@ -338,7 +338,7 @@ def test_a_virtual_board_is_switched_on_for_the_command_and_keeps_its_flash(tmp_
 
 
 def test_scons_ota_builds_and_updates(tmp_path):
-    flash = ROOT / "build" / FAST / "flash.bin"
+    flash = ROOT / BUILD / FAST / "flash.bin"
     flash.unlink(missing_ok=True)
     words = (f"board={FAST}", f"model={SMALL}", "ota")
     assert "host: runs these images already" in scons(*words).stdout

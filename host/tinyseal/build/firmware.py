@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -42,7 +43,10 @@ DEFAULT_BOARD: Final = "qemu-m4"
 DEFAULT_MODEL: Final = Path("models/kws_int8.tflite")
 
 MEMORY: Final = Path("firmware/bootloader/memory.c")  # the C library's block functions, short
-THIRD_PARTY: Final = Path("build/third_party")  # fetched sources, for all boards
+# Relative to ROOT, like every path of the build. Those who build the same board at a time, say
+# tests, each need a folder of their own.
+BUILD: Final = Path(os.environ.get("TINYSEAL_BUILD", "build"))
+THIRD_PARTY: Final = Path("build/third_party")  # fetched sources, for all boards and folders
 
 SLOTS: Final = ("a", "b")
 BOARD_FILES: Final = (
@@ -98,7 +102,7 @@ class Request:
     @property
     def board_folder(self) -> Path:
         """Objects that do not depend on the model, relative to ROOT."""
-        return Path("build") / self.board.name
+        return BUILD / self.board.name
 
     @property
     def folder(self) -> Path:

@@ -11,6 +11,7 @@ from typing import Final
 
 from tinyseal.board import Board
 from tinyseal.build.firmware import (
+    BUILD,
     COMPILE_FLAGS,
     MEMORY,
     ROOT,
@@ -96,7 +97,7 @@ def compile_firmware(
     headers = (h for d in (*folders, *include_dirs, *system_dirs) for h in sorted(d.glob("*.h")))
     for path in (*sources, *headers):
         digest.update(path.read_bytes())
-    folder = ROOT / "build" / board.name / f"{name}-{digest.hexdigest()[:16]}"
+    folder = ROOT / BUILD / board.name / f"{name}-{digest.hexdigest()[:16]}"
     elf = folder / f"{name}.elf"
     if elf.exists():
         return elf

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from tinyseal.board import Board, board_names, load_board
-from tinyseal.build.firmware import ROOT, Request
+from tinyseal.build.firmware import BUILD, ROOT, Request
 from tinyseal.build.scons import build
 from tinyseal.cli.check import figures
 from tinyseal.cli.output import JsonOption, console, print_json
@@ -24,7 +24,7 @@ from tinyseal.graph.load import load_model
 from tinyseal.plan.choose import kernel_set
 from tinyseal.plan.planner import draft
 
-REPORTS: Final = ROOT / "build" / "hil"
+REPORTS: Final = ROOT / BUILD / "hil"
 BenchOption = typer.Option(BENCH, "--bench", help="The file that describes the rigs.")
 
 app = typer.Typer(help="Boards under test: the rigs of hil/bench.toml, and virtual boards.")

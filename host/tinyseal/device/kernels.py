@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from tinyseal.board import Board
-from tinyseal.build.firmware import AUTO, ROOT, Request
+from tinyseal.build.firmware import AUTO, BUILD, ROOT, Request
 from tinyseal.build.scons import build
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.virtual import start
@@ -24,7 +24,7 @@ from tinyseal.graph.samples import sample_inputs
 from tinyseal.graph.tflite_writer import write_tflite
 
 LAYERS: Final = 60  # of one firmware
-MODEL: Final = Path("build/torture/kernels.tflite")
+MODEL: Final = BUILD / "torture/kernels.tflite"
 SECONDS: Final = 60.0  # for one inference
 
 
