@@ -37,7 +37,8 @@ class Project:
     def scons(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "SCons", *arguments],
-            cwd=self.folder, env=os.environ | {"TINYSEAL_BUILD": "build"} | env, capture_output=True, text=True, check=False,
+            cwd=self.folder, env=os.environ | {"TINYSEAL_BUILD": "build"} | env,
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     def build(self, *arguments: str) -> list[tuple[str, str]]:
