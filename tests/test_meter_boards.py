@@ -105,6 +105,37 @@ def test_buy_redeem_spend_refuse_top_up_sync(board, tmp_path):
         assert read_receipt(new.receipt, DEVICE_KEY.raw).previous == first.hash
 
 
+@pytest.mark.parametrize("board", ["qemu-m4", "qemu-rv32"])
+def test_vouchers_and_receipts_between_two_layers(board, tmp_path):
+    """They neither lose a query of the inferences that go on, nor give one away."""
+    request = metered_firmware(board, SMALL)
+    model = bytes.fromhex(load_model(ROOT / SMALL).model_id)
+    times = 20_000
+    with metered_board(request, provisioned(request, tmp_path), tmp_path / "flash.bin") as machine:
+        port = machine.port
+        (done,) = ask(port, RedeemWrite(voucher=voucher(model, 1, times)))
+        assert done.balance == times
+        with Client(open_port(port, request.board.console.baud)) as client:
+            client.sync()
+            for index, tensor in enumerate(client.info().inputs):
+                client.load(index, bytes(tensor.bytes))
+            client.raw(b"infer %d\n" % (times + 500))  # more than is paid, so far
+            before, done, again, made, after = ask(
+                port, StatusRead(), RedeemWrite(voucher=voucher(model, 2, 1000)),
+                RedeemWrite(voucher=voucher(model, 2, 1000)), ReceiptRead(have=0), StatusRead(),
+            )  # fmt: skip
+            assert times > before.balance > after.balance - 1000 > 0, "inferences go on"
+            assert before.balance + 1000 >= done.balance > after.balance
+            assert again.err.rc == MeterError.USED
+            first = read_receipt(made.receipt, DEVICE_KEY.raw)
+            assert [a.credited for a in first.accounts] == [times + 1000]
+            assert client.line(120.0).startswith(f"ok {times + 500} ")
+        status, made = ask(port, StatusRead(), ReceiptRead(have=1))
+        assert (status.balance, status.counter) == (500, times + 500)
+        (account,) = read_receipt(made.receipt, DEVICE_KEY.raw).accounts
+        assert (account.credited, account.spent) == (times + 1000, times + 500)
+
+
 def cli(*words, code=0):
     done = CliRunner().invoke(app, ["meter", *map(str, words)])
     assert done.exit_code == code, (done.output, done.exception)

@@ -16,6 +16,7 @@ import pytest
 from smp import packet
 from smp.header import Version
 from smp.image_management import IMG_MGMT_ERR
+from smp.os_management import OS_MGMT_RET_RC, MCUbootMode, MCUbootModeQueryResponse
 from smpclient import SMPClient
 from smpclient.generics import error, error_v2, success
 from smpclient.requests.image_management import (
@@ -147,6 +148,25 @@ def test_the_service_stays_small():
 
 class EchoOfVersion1(EchoWrite):
     version: Version = Version.V1
+
+
+MODES = {
+    "qemu-m4": MCUbootMode.DIRECT_XIP_WITH_REVERT,
+    "qemu-m7": MCUbootMode.SWAP_WITHOUT_SCRATCH,
+    "qemu-m33": MCUbootMode.RAM_LOADER,
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_a_stock_client_understands_the_mode(name, tmp_path):
+    with served(name, tmp_path) as (_, board):
+        answer, unknown = ask(
+            board, BootloaderInformationRead(query="mode"), BootloaderInformationRead(query="age")
+        )
+        assert answer.bootloader == "MCUboot"
+        told = MCUbootModeQueryResponse.model_validate(answer.response)
+        assert told.mode == MODES[name] and told.no_downgrade is True
+        assert refused(unknown) == OS_MGMT_RET_RC.QUERY_YIELDS_NO_ANSWER
 
 
 class StateOfVersion1(ImageStatesWrite):

@@ -9,7 +9,8 @@
 void metering_start(void);
 
 /* The meter, for the application's own code to redeem and ask; null if the capsule in service is
- * not metered. Nothing may be called on it while an inference runs. */
+ * not metered. It may be called between two layers, too: what runs is paid, and metering_charge()
+ * looks at the accounts anew before the next one. Not from an interrupt: it may meet itself there. */
 struct meter *metering(void);
 
 /* Pays for one inference; call it before. STATUS_OK, at once where nothing is metered; STATUS_EEMPTY,

@@ -68,15 +68,23 @@ static uint32_t mcuboot_mode(void)
     }
 }
 
+/* A `response`, if one follows, is the second pair. */
+static void introduce(struct smp_request *r, int answers)
+{
+    cbor_put_map(&r->out, answers ? 2 : 1);
+    cbor_put_text(&r->out, "bootloader");
+    cbor_put_text(&r->out, "MCUboot");
+    if (answers) {
+        cbor_put_text(&r->out, "response");
+    }
+}
+
 /* Where images run: what they must be linked for. */
 static int tell_places(struct smp_request *r)
 {
     const struct boot_config *const config = slots_config();
 
-    cbor_put_map(&r->out, 2);
-    cbor_put_text(&r->out, "bootloader");
-    cbor_put_text(&r->out, "MCUboot");
-    cbor_put_text(&r->out, "response");
+    introduce(r, 1);
     cbor_put_array(&r->out, BOOT_IMAGES * BOOT_SLOTS);
     for (uint32_t i = 0; i < BOOT_IMAGES * BOOT_SLOTS; i++) {
         const struct boot_unit *const unit = &config->unit[i / BOOT_SLOTS];
@@ -106,9 +114,7 @@ static int bootloader(struct smp_request *r)
         return SMP_EINVAL;
     }
     if (!query.at) {
-        cbor_put_map(&r->out, 1);
-        cbor_put_text(&r->out, "bootloader");
-        cbor_put_text(&r->out, "MCUboot");
+        introduce(r, 0);
         return SMP_OK;
     }
     if (cbor_is_text(&query, "slots")) {
@@ -117,6 +123,7 @@ static int bootloader(struct smp_request *r)
     if (!cbor_is_text(&query, "mode")) {
         return SMP_GROUP(ENO_ANSWER);
     }
+    introduce(r, 1);
     cbor_put_map(&r->out, 2);
     cbor_put_text(&r->out, "mode");
     cbor_put_uint(&r->out, mcuboot_mode());
