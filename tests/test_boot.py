@@ -386,6 +386,23 @@ def test_an_encrypted_image_does_not_run_in_place(device):
     assert seen.status == ENCRYPTED and seen.entry[APP] == 0
 
 
+@ENCRYPTED_MODES
+def test_what_an_application_says_without_the_key_boots_nothing(device, mode):
+    """Of what is encrypted it judges the signature only; the bootloader judges the payload."""
+    it = Encrypting(device, mode)
+    bad = bytearray(it.make())
+    bad[HEADER + 5] ^= 1
+    forged = it.make(signer=Ed25519PrivateKey.generate())
+    for image, told, booted in (
+        (bytes(bad), GOOD, EHASH),
+        (forged, ESIGNATURE, ESIGNATURE),
+        (it.make(), GOOD, GOOD),
+    ):
+        it.device.write(APP, 1, image)
+        assert it.device.do("slot", APP, 1) == str(told)
+        assert it.tried(image) == booted
+
+
 def test_ciphertext_that_changes_after_the_check_does_not_run(device):
     """CVE-2024-28183, of an image that is decrypted on its way to RAM."""
     it = Encrypting(device, "ram")
@@ -429,6 +446,11 @@ def test_unprotected_counter_does_not_stand_in_for_a_protected_one(device):
 def test_bytes_after_the_last_tlv_are_refused(device):
     for gap in (0, 1, 100, SLOT - ERASE - 600):
         assert refused(device, trailing=b"\xff" * gap + b"\x00") == ETRAILING
+    d = device()
+    image = make(**d.placed())
+    for behind in (*range(300), *range(SLOT - ERASE - len(image) - 300, SLOT - ERASE - len(image))):
+        d.write(APP, 0, image + b"\xff" * behind + b"\xfe")
+        assert d.boot().slots[APP][0] == ETRAILING, behind
 
 
 def test_tlv_lengths_that_walk_out_are_refused(device):

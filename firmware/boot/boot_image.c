@@ -415,35 +415,40 @@ enum boot_status boot_image_check_rules(const struct boot_image *image,
     return BOOT_GOOD;
 }
 
+/* Most of a slot, often: whole words in aligned pieces. */
 static enum boot_status check_trailing(const struct boot_image *image,
                                        const struct boot_image_source *source)
 {
-    uint8_t chunk[CHUNK_BYTES];
+    uint32_t words[4 * CHUNK_BYTES / sizeof(uint32_t)];
 
     for (uint32_t at = image->total_bytes; at < source->bytes;) {
         const uint32_t rest = source->bytes - at;
-        const uint32_t len = rest < sizeof chunk ? rest : (uint32_t)sizeof chunk;
+        uint32_t len = sizeof words - at % sizeof words;
+        uint32_t ones = UINT32_MAX;
 
-        if (source->read(source, at, chunk, len)) {
+        len = rest < len ? rest : len;
+        words[(len - 1) / sizeof words[0]] = UINT32_MAX; /* of which not all may be read */
+        if (source->read(source, at, words, len)) {
             return BOOT_EREAD;
         }
-        for (uint32_t i = 0; i < len; i++) {
-            if (chunk[i] != 0xff) {
-                return BOOT_ETRAILING;
-            }
+        for (uint32_t i = (len - 1) / sizeof words[0] + 1; i-- > 0;) {
+            ones &= words[i];
+        }
+        if (ones != UINT32_MAX) {
+            return BOOT_ETRAILING;
         }
         at += len;
     }
     return BOOT_GOOD;
 }
 
-enum boot_status boot_image_check(struct boot_image *image,
-                                  const struct boot_image_source *source,
-                                  const struct boot_image_source *plain,
-                                  const struct boot_image_rules *rules, uint32_t *flow)
+/* All that needs no payload but the signature; *key is the one that made it. */
+static enum boot_status check_form(struct boot_image *image,
+                                   const struct boot_image_source *source,
+                                   const struct boot_image_rules *rules,
+                                   uint8_t section[BOOT_IMAGE_MAX_PROTECTED],
+                                   const struct boot_image_key **key, uint32_t *flow)
 {
-    uint8_t section[BOOT_IMAGE_MAX_PROTECTED];
-    const struct boot_image_key *key = 0;
     enum boot_status status = read_all(image, source, section);
 
     if (status == BOOT_GOOD) {
@@ -453,33 +458,66 @@ enum boot_status boot_image_check(struct boot_image *image,
         return status;
     }
     *flow += FLOW_READ;
+    *key = 0;
     for (uint32_t i = 0; i < rules->key_count; i++) {
         if (is_named(image, &rules->keys[i])) {
-            key = &rules->keys[i];
+            *key = &rules->keys[i];
         }
     }
-    if (!key) {
+    if (!*key) {
         return BOOT_EKEY;
     }
     *flow += FLOW_KEY;
     status = boot_image_check_rules(image, rules);
+    if (status == BOOT_GOOD) {
+        *flow += FLOW_RULES;
+    }
+    return status;
+}
+
+static enum boot_status check_signature(const struct boot_image *image,
+                                        const struct boot_image_key *key)
+{
+    return ed25519_check(key->public_key, image->hash, sizeof image->hash, image->signature)
+                   == ED25519_GOOD
+               ? BOOT_GOOD
+               : BOOT_ESIGNATURE;
+}
+
+enum boot_status boot_image_check(struct boot_image *image,
+                                  const struct boot_image_source *source,
+                                  const struct boot_image_source *plain,
+                                  const struct boot_image_rules *rules, uint32_t *flow)
+{
+    uint8_t section[BOOT_IMAGE_MAX_PROTECTED];
+    const struct boot_image_key *key;
+    enum boot_status status = check_form(image, source, rules, section, &key, flow);
+
     if (status != BOOT_GOOD) {
         return status;
     }
-    *flow += FLOW_RULES;
-    if (plain) {
-        status = check_hash(image, plain, section);
-        if (status != BOOT_GOOD) {
-            return status;
-        }
-        *flow += FLOW_HASH;
+    status = check_hash(image, plain, section);
+    if (status != BOOT_GOOD) {
+        return status;
     }
-    if (ed25519_check(key->public_key, image->hash, sizeof image->hash, image->signature)
-        != ED25519_GOOD) {
-        return BOOT_ESIGNATURE;
+    *flow += FLOW_HASH;
+    status = check_signature(image, key);
+    if (status == BOOT_GOOD) {
+        *flow += FLOW_SIGNATURE;
     }
-    *flow += FLOW_SIGNATURE;
-    return BOOT_GOOD;
+    return status;
+}
+
+enum boot_status boot_image_check_sealed(struct boot_image *image,
+                                         const struct boot_image_source *source,
+                                         const struct boot_image_rules *rules)
+{
+    uint8_t section[BOOT_IMAGE_MAX_PROTECTED];
+    const struct boot_image_key *key;
+    uint32_t flow = 0;
+    const enum boot_status status = check_form(image, source, rules, section, &key, &flow);
+
+    return status == BOOT_GOOD ? check_signature(image, key) : status;
 }
 
 enum boot_status boot_image_recheck(const struct boot_image *image,

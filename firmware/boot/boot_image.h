@@ -109,12 +109,18 @@ enum boot_status boot_image_check_rules(const struct boot_image *image,
 #define BOOT_IMAGE_FLOW 0x39c5a1e7u
 
 /* boot_image_read(), then SHA-256, key, signature, rules. `plain` gives the payload and TLVs as
- * they were signed, that is decrypted; for a plain image it is `source` again. NULL: the payload is
- * not looked at, and the flow never comes to what it must be. */
+ * they were signed, that is decrypted; for a plain image it is `source` again. */
 enum boot_status boot_image_check(struct boot_image *image,
                                   const struct boot_image_source *source,
                                   const struct boot_image_source *plain,
                                   const struct boot_image_rules *rules, uint32_t *flow);
+
+/* The same of an encrypted image without its key, so without the payload's hash: what it says is
+ * signed, what it holds may be anything. For an application, to tell; it counts no flow, and no
+ * bootloader links it. */
+enum boot_status boot_image_check_sealed(struct boot_image *image,
+                                         const struct boot_image_source *source,
+                                         const struct boot_image_rules *rules);
 
 /* The second opinion, with code of its own: hashes what `source` holds now, header and protected
  * TLVs from where they lie, and compares with what the signature covers; then verifies the

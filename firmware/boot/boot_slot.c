@@ -69,7 +69,7 @@ enum boot_status boot_slot_check(const struct boot_config *c, uint32_t i, uint32
         status = boot_image_check(image, &source, &source, &rules, &flow);
     }
     if (is_encrypted && (status == BOOT_EHASH || boot_mode(c) == BOOT_RAM)) {
-        status = boot_image_check(image, &source, 0, &rules, &flow);
+        status = boot_image_check_sealed(image, &source, &rules);
     }
     return status;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "boot_bench.h"
+#include "boot_slot.h"
 #include "flash_sim.h"
 
 #define MAX_LINE 0x40000
@@ -174,6 +175,15 @@ static void obey(const char *command, const char *rest)
         writes = 0;
         show(boot_run(&boot, &boot_bench));
         return;
+    } else if (strcmp(command, "slot") == 0) { /* as an application judges it */
+        struct boot_config told = boot_bench;
+        struct boot_image image;
+
+        sscanf(rest, "%u %u", &a, &b);
+        told.takes_encrypted = 1;
+        told.decrypt = 0;
+        told.decrypt_key = 0;
+        printf("%d", (int)boot_slot_check(&told, a, b, 0, &image));
     } else if (strcmp(command, "pending") == 0) {
         struct boot_control now = control();
 
