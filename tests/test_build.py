@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tinyseal.board import load_board
 from tinyseal.build.firmware import link
+from tinyseal.build.native import compile_native
 from tinyseal.errors import BuildError
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -207,3 +209,13 @@ def test_what_is_too_large_for_its_place_is_told_with_the_numbers(region, expect
 def test_a_second_board_leaves_the_first_alone(project):
     assert project.build("board=qemu-m3")
     assert project.build() == []
+
+
+def test_threads_that_compile_the_same_at_once_do_not_meet(tmp_path):
+    source = tmp_path / "one.c"
+    source.write_text("int main(void) { return 0; }\n")
+    with ThreadPoolExecutor(4) as pool:
+        made = [pool.submit(compile_native, "one", [source], [], cache=tmp_path) for _ in range(8)]
+    (program,) = {m.result() for m in made}
+    assert subprocess.run([program], check=False).returncode == 0
+    assert list(program.parent.iterdir()) == [program]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -42,14 +42,16 @@ def compile_native(
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f"{name}.{os.getpid()}")
-    result = subprocess.run(
-        [*command, "-o", str(scratch)], capture_output=True, text=True, check=False
-    )
-    if result.returncode:
-        lines = [line for line in result.stderr.splitlines() if "error:" in line]
-        raise BuildError(f"{name}: {lines[0] if lines else result.stderr.strip()}")
-    scratch.rename(target)
+    # Processes and threads may compile the same at once: each for itself, and the last one stays.
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        scratch = Path(folder) / name
+        result = subprocess.run(
+            [*command, "-o", str(scratch)], capture_output=True, text=True, check=False
+        )
+        if result.returncode:
+            lines = [line for line in result.stderr.splitlines() if "error:" in line]
+            raise BuildError(f"{name}: {lines[0] if lines else result.stderr.strip()}")
+        scratch.rename(target)
     return target
 
 
