@@ -46,7 +46,11 @@ def app(tmp_path_factory):
     curve = monocypher(ROOT / THIRD_PARTY)
     functions = (
         *(f for f in FIRMWARE.glob("app/*.c") if f.name != "images.c"),
-        *(f for d in ("nv", "crypto", "boot", "services") for f in FIRMWARE.glob(f"{d}/*.c")),
+        *(
+            f
+            for d in ("nv", "crypto", "boot", "runtime", "services")
+            for f in FIRMWARE.glob(f"{d}/*.c")
+        ),
         *(FIRMWARE / "sim" / name for name in ("boot_bench.c", "flash_sim.c")),
         curve.source,
         *FIRMWARE.glob("runtime/kernels/nn_fc*.c"),

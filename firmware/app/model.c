@@ -7,7 +7,7 @@
 #include "console.h"
 #include "hal.h"
 #include "metering.h"
-#include "nv_crc.h"
+#include "selftest.h"
 #include "status.h"
 
 #define ARENA(n) __attribute__((aligned(CAPSULE_ALIGN), section(".arena_" #n)))
@@ -299,36 +299,8 @@ int model_infer(uint32_t n, uint64_t *ticks)
     return err;
 }
 
-/* The next number of the self-test's sequence (xorshift32), as firmware/SPEC.md has it. */
-static int8_t draw(uint32_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 17;
-    *state ^= *state << 5;
-    return (int8_t)(*state >> 24);
-}
-
-static void put_drawn(const struct capsule_tensor *input, uint32_t element, int8_t drawn)
-{
-    const uint32_t elements = model_elements(input);
-    const uint32_t width = elements > 0 ? input->bytes / elements : 0;
-    uint8_t *const to = address(input) + element * width;
-    const float real = (float)drawn / 16.0f;
-    const int64_t wide = drawn;
-
-    if (input->dtype == CAPSULE_F32) {
-        memcpy(to, &real, sizeof real);
-    } else if (input->dtype == CAPSULE_BOOL) {
-        *to = drawn & 1;
-    } else {
-        memcpy(to, &wide, width); /* all targets are little-endian */
-    }
-}
-
 int model_self_test(uint32_t *crc)
 {
-    uint32_t state = capsule->test_seed;
-
     *crc = 0;
     if (capsule == &none) {
         return STATUS_EMODEL;
@@ -337,15 +309,9 @@ int model_self_test(uint32_t *crc)
     if (staging_bytes == 0) {
         forget_inputs();
     }
-    for (uint32_t i = 0; i < capsule->input_count; i++) {
-        for (uint32_t j = 0; j < model_elements(&capsule->inputs[i]); j++) {
-            put_drawn(&capsule->inputs[i], j, draw(&state));
-        }
-    }
+    selftest_fill(capsule, &memory);
     (void)run();
-    for (uint32_t i = 0; i < capsule->output_count; i++) {
-        *crc = nv_crc32(*crc, address(&capsule->outputs[i]), capsule->outputs[i].bytes);
-    }
+    *crc = selftest_crc(capsule, &memory);
     capsule->reset(&memory);
     return *crc == capsule->test_crc ? STATUS_OK : STATUS_ETEST;
 }

@@ -28,6 +28,25 @@ enum capsule_dtype {
     CAPSULE_S64 = 7,
 };
 
+/* Bytes of one element. */
+static inline uint32_t capsule_width(enum capsule_dtype dtype)
+{
+    switch (dtype) {
+    case CAPSULE_S16:
+        return 2;
+    case CAPSULE_S32:
+    case CAPSULE_F32:
+        return 4;
+    case CAPSULE_S64:
+        return 8;
+    case CAPSULE_S8:
+    case CAPSULE_U8:
+    case CAPSULE_BOOL:
+    default:
+        return 1;
+    }
+}
+
 struct capsule_tensor {
     const char *name;
     uint32_t bytes;

@@ -248,6 +248,23 @@ class Flasher(Strict):
     args: Words
 
 
+Framework = Literal["arduino", "espidf", "zephyr"]
+
+
+class PlatformIo(Strict):
+    """What PlatformIO calls this board, for exports and `scons framework=`."""
+
+    platform: Name
+    board: Name
+    frameworks: tuple[
+        Annotated[
+            Framework,
+            Field(description=f"one of {', '.join(json.dumps(f) for f in get_args(Framework))}"),
+        ],
+        ...,
+    ]
+
+
 class Runner(Strict):
     """A virtual board: how to start it. The flash lies at the start of the file that keeps it; all
     of it is erased in a new one. With "qemu", `{elf}` among the arguments stands for the
@@ -285,6 +302,7 @@ class Board(Strict):
     otp: Otp | None = None  # there if and only if the capability is
     power: Power | None = None
     flasher: Flasher | None = None
+    platformio: PlatformIo | None = None
     runner: Runner | None = None
 
     @property

@@ -212,7 +212,11 @@ def source_groups(request: Request) -> list[SourceGroup]:
         SourceGroup((_in_project(curve.source),), "-Os", (), ("app",), MONOCYPHER_FLAGS),
         SourceGroup(bootloader, "-Os", of_boot, ("bootloader",), boot_flags),
         SourceGroup(
-            _sources(services, app), "-Os", (*of_boot, runtime, services, app), ("app",), boot_flags
+            _sources(runtime, services, app),
+            "-Os",
+            (*of_boot, runtime, services, app),
+            ("app",),
+            boot_flags,
         ),
         SourceGroup(_sources(runtime / "kernels"), "-O2", (runtime,), ("capsule",)),
         *_model_groups(request),

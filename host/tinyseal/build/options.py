@@ -33,6 +33,7 @@ OPTIONS: Final = {
     "policy": "metered: every inference is a prepaid query; unmetered if left out",
     "family": "of models that one voucher is good for: lower-case letters, digits and _",
     "port": "for hil: the serial port of a real board; a virtual one if left out",
+    "framework": "arduino, espidf, zephyr or plain: PlatformIO builds an example with the model",
     "rig": "for hil: a real board by its name in hil/bench.toml",
 }
 

@@ -14,6 +14,7 @@ from tinyseal.cli import (
     console,
     convert,
     delta,
+    export,
     hil,
     inspect,
     keys,
@@ -76,6 +77,7 @@ app.add_typer(keys.app, name="keys")
 app.command("sign")(sign.sign)
 app.command("inspect")(inspect.inspect)
 app.command("delta")(delta.delta)
+app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("provision")(provision.provision)
 app.command("merge")(merge.merge)
 ota.app.command("campaign", epilog=ota_campaign.EXIT_CODES)(ota_campaign.campaign)

@@ -64,9 +64,12 @@ def family_id(family: str) -> bytes:
     return hashlib.sha256(family.encode()).digest() if family else bytes(32)
 
 
-def generate_capsule(plan: Plan, kernels: str = "auto", terms: Terms = UNMETERED) -> str:
+def generate_capsule(
+    plan: Plan, kernels: str = "auto", terms: Terms = UNMETERED, *, is_image: bool = True
+) -> str:
     """The text of `capsule.c`: constants, one function a layer, and the capsule table. `kernels`
-    is the kernel set the user asked for."""
+    is the kernel set the user asked for. Not an image: linked into a program by its own scripts,
+    which know no section for the table."""
     layers = emit_layers(plan)
     states = _states(plan)
     headers = {h for layer in layers for h in layer.c.headers}
@@ -75,8 +78,9 @@ def generate_capsule(plan: Plan, kernels: str = "auto", terms: Terms = UNMETERED
         plan=plan,
         graph=plan.graph,
         kernels=kernels,
+        is_image=is_image,
         layers=layers,
-        headers=sorted(headers | ({"string.h"} if states else set())),
+        headers=sorted(headers),
         shared={a.name: a for layer in layers for a in layer.c.shared}.values(),
         states=states,
         model_id_bytes=[f"0x{b:02x}" for b in bytes.fromhex(plan.graph.model_id)],

@@ -76,7 +76,8 @@ def fuzz(count: int, seed: int, target: Target = Target.READERS) -> FuzzResult:
 
 
 def _sources(target: Target) -> list[Path]:
-    folders = ["nv", "crypto", "boot"] + (["services", "app"] if target is Target.SMP else [])
+    folders = ["nv", "crypto", "boot"]
+    folders += ["runtime", "services", "app"] if target is Target.SMP else []
     named = {
         Target.READERS: ("sim/flash_sim.c", "fuzz/fuzz.c", "fuzz/fuzz_meter.c",
                          "services/delta.c", "services/slot_writer.c", "services/meter.c",
