@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support.boards import booted, firmware, scons
+from support.boards import VIRTUAL, booted, firmware, scons
 from support.chain import answers, running, signed, tampered
-from tinyseal.board import board_names
 from tinyseal.build.firmware import ROOT
 from tinyseal.device.client import RefusedError
 from tinyseal.package.keys import DEV_SIGN, Use, create_key
@@ -23,7 +22,7 @@ TAMPERED = "damaged"
 EMODEL = 11
 
 
-@pytest.mark.parametrize("name", board_names())
+@pytest.mark.parametrize("name", VIRTUAL)
 def test_every_board_boots_the_chain_it_is_given(name):
     with booted(firmware(name, SMALL)) as client:
         info = client.info()

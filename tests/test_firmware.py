@@ -16,9 +16,8 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from support import small_models
-from support.boards import booted, firmware, scons
+from support.boards import VIRTUAL, booted, firmware, scons
 from support.tflite_builder import ModelBuilder
-from tinyseal.board import board_names
 from tinyseal.build.firmware import ROOT
 from tinyseal.device.client import Client, RefusedError, open_port
 from tinyseal.device.virtual import start
@@ -34,7 +33,7 @@ RUNS = [
     ("qemu-m0", KWS),
     ("qemu-m4", KWS),
     ("qemu-rv32", AD),
-    *((b, SMALL) for b in board_names()),
+    *((b, SMALL) for b in VIRTUAL),
 ]
 
 # Numbers of firmware/app/status.h.

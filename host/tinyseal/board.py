@@ -38,6 +38,7 @@ class Core(enum.Enum):
     M55 = "cortex-m55"
     RV32IMC = "rv32imc"
     LX106 = "lx106"
+    LX6 = "lx6"
     HOST = "host"
 
     @property
@@ -120,6 +121,8 @@ class Flash(Strict):
     erase_bytes: Size  # smallest erasable unit
     program_bytes: Size  # smallest programmable unit
     endurance_cycles: Count  # guaranteed erase cycles of one unit
+    # where instructions are fetched from it, if that is not where data is read
+    fetch_base: Address | None = None
 
 
 Role = Literal["bootloader", "app", "capsule", "counter", "storage"]
@@ -174,6 +177,19 @@ class Boot(Strict):
     encrypted: Flag = False
     app: RamSlot | None = None  # both with mode "ram", neither with the others
     capsule: RamSlot | None = None
+
+
+class Rom(Strict):
+    """A ROM that copies the bootloader out of its partition, in the vendor's format: its code to
+    the memory `code`, all else to the first RAM. Code that runs while the flash does not answer
+    lies in `code`, too. The vendor's tools count addresses from the start of the flash."""
+
+    chip: Annotated[Literal["esp32", "esp32c3"], Field(description='"esp32" or "esp32c3"')]
+    code: Name  # a [[memory]] of kind "ram"
+    flash_mode: Annotated[
+        Literal["qio", "qout", "dio", "dout"], Field(description="qio, qout, dio or dout")
+    ]
+    flash_mhz: Count
 
 
 class Clock(Strict):
@@ -298,6 +314,7 @@ class Board(Strict):
     flash: Flash | None = None  # there when a memory of kind "flash" is
     partition: tuple[Partition, ...] = ()
     boot: Boot | None = None  # there on every board that boots images
+    rom: Rom | None = None  # there where the bootloader does not run in place
     services: Services = Services()
     otp: Otp | None = None  # there if and only if the capability is
     power: Power | None = None
@@ -330,6 +347,26 @@ class Board(Strict):
     def flash_memory(self) -> Memory | None:
         """The memory that [flash] names; None on a board without it."""
         return next((m for m in self.memory if self.flash and m.name == self.flash.memory), None)
+
+    @property
+    def fetch_offset(self) -> int:
+        """How far above its data an image's instructions are."""
+        if self.flash is None or self.flash.fetch_base is None or self.flash_memory is None:
+            return 0
+        return self.flash.fetch_base - self.flash_memory.base
+
+    @property
+    def fetch_views(self) -> tuple[Memory, ...]:
+        """The flash once more, where instructions are fetched from it, if that is elsewhere."""
+        flash = self.flash_memory
+        if flash is None or not self.fetch_offset:
+            return ()
+        return (flash.model_copy(update={"base": flash.base + self.fetch_offset}),)
+
+    @property
+    def file_base(self) -> int:
+        """What merged files have for the start of the flash."""
+        return 0 if self.rom or self.flash_memory is None else self.flash_memory.base
 
     @property
     def has_one_place(self) -> bool:
@@ -510,7 +547,7 @@ def _sense_faults(data: Mapping[str, Any]) -> Iterator[str]:
     flash_names = [m.name for m in memory if m.kind == "flash"]
     if "flash" not in data:
         if flash_names:
-            keys = ", ".join(Flash.model_fields)
+            keys = ", ".join(k for k, f in Flash.model_fields.items() if f.is_required())
             yield f"flash: missing; expected [flash] with {keys}, for memory {flash_names[0]}"
         if partition:
             yield "partition: expected none without [flash]"
@@ -522,6 +559,13 @@ def _sense_faults(data: Mapping[str, Any]) -> Iterator[str]:
             yield (
                 f'firmware.code: expected a memory of kind "flash" '
                 f"({', '.join(flash_names) or 'there is none'}), is {json.dumps(firmware.code)}"
+            )
+    ram_names = [m.name for m in memory if m.kind == "ram"]
+    for rom in _sound(Rom, [data.get("rom")]):
+        if rom.code not in ram_names:
+            yield (
+                f'rom.code: expected a memory of kind "ram" '
+                f"({', '.join(ram_names) or 'there is none'}), is {json.dumps(rom.code)}"
             )
     for flash in _sound(Flash, [data.get("flash")]):
         if flash.memory not in flash_names:

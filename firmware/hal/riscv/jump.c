@@ -1,6 +1,8 @@
 /* Leaves for another image. SPDX-License-Identifier: Apache-2.0 */
 #include "jump.h"
 
+#include "board_config.h"
+
 _Noreturn void jump_to(uint32_t payload)
 {
     /* Code may have been copied to where it is about to run. */
@@ -10,7 +12,7 @@ _Noreturn void jump_to(uint32_t payload)
                    ".option pop\n"
                    "jr %0"
                    :
-                   : "r"(payload)
+                   : "r"(payload + BOARD_FETCH_OFFSET)
                    : "memory");
     __builtin_unreachable();
 }

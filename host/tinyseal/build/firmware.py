@@ -186,7 +186,8 @@ def source_groups(request: Request) -> list[SourceGroup]:
     nv, crypto, setup = firmware / "nv", firmware / "crypto", firmware / "setup"
     app, services = firmware / "app", firmware / "services"
     both = ("bootloader", "app")
-    folders = (hal, hal / core_folder(board.core), hal / firmware_of(board).hal)
+    vendor = (hal / "espressif",) if board.rom else ()
+    folders = (hal, hal / core_folder(board.core), *vendor, hal / firmware_of(board).hal)
     curve = monocypher(ROOT / THIRD_PARTY)
     of_boot = (hal, nv, crypto, boot, setup)
     of_curve = tuple(f"-isystem{_in_project(d)}" for d in (curve.include_dir, curve.frame_dir))
@@ -266,7 +267,12 @@ def rom_sources(core: Core) -> tuple[Path, ...]:
 
 def core_folder(core: Core) -> str:
     """The folder of firmware/hal with a core's start-up code."""
-    others = {Core.RV32IMC: "riscv", Core.LX106: "xtensa", Core.HOST: "native"}
+    others = {
+        Core.RV32IMC: "riscv",
+        Core.LX106: "xtensa",
+        Core.LX6: "xtensa",
+        Core.HOST: "native",
+    }
     return "cortexm" if core.is_arm else others[core]
 
 

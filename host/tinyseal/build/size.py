@@ -135,10 +135,14 @@ class _Symbol:
 
 
 def measure(
-    elf: BinaryIO, link_map: str, memories: Sequence[Memory], layers: Sequence[str]
+    elf: BinaryIO,
+    link_map: str,
+    memories: Sequence[Memory],
+    layers: Sequence[str],
+    views: Sequence[Memory] = (),
 ) -> Sizes:
     """Sizes of a linked firmware. `link_map` is what the linker's -Map wrote; `layers` the labels
-    of the capsule's layers by index.
+    of the capsule's layers by index; `views` are memories at other addresses.
 
     Raises BuildError when the file is no ELF, or a section lies outside every memory.
     """
@@ -152,7 +156,8 @@ def measure(
             if not section["sh_flags"] & 2 or not section["sh_size"]:  # SHF_ALLOC
                 continue
             size = section["sh_size"]
-            homes = {_memory(memories, address, section.name) for address in _homes(file, section)}
+            found = [_memory((*memories, *views), a, section.name) for a in _homes(file, section)]
+            homes = list({home.name: home for home in found}.values())
             for home in homes:
                 used[home.name] += size
             for name, kind, count in _divide(
@@ -177,13 +182,19 @@ def measure_images(request: Request, layers: Sequence[str]) -> Sizes:
     for name, path in request.elves.items():
         with (ROOT / path).open("rb") as elf:
             link_map = (ROOT / path.with_suffix(".map")).read_text()
-            sizes[name] = measure(elf, link_map, board.memory, layers)
+            sizes[name] = measure(elf, link_map, board.memory, layers, board.fetch_views)
     room = {
         "bootloader": bootloader_place(board).bytes,
         "app": board.payload_bytes("app"),
         "capsule": board.payload_bytes("capsule"),
     }
-    return together(board.memory, sizes, room)
+    sums = together(board.memory, sizes, room)
+    if board.rom is None:
+        return sums
+    # Its file is what the flash holds, and nothing of it lies there as it runs.
+    packed = (ROOT / request.bootloader.with_suffix(".bin")).stat().st_size
+    boot = ImageUse("bootloader", packed, room["bootloader"])
+    return replace(sums, images=(boot, *(i for i in sums.images if i.name != "bootloader")))
 
 
 def together(

@@ -102,6 +102,13 @@ def sign(request: Request, image: ImageName, slot: str) -> None:
         errors.print("encrypted for the development key, which anybody has", style="yellow")
 
 
+def pack_bootloader(request: Request) -> None:
+    """Into the format that the chip's ROM loads. ImageError if it is too large for its place."""
+    from tinyseal.package.esp import pack
+
+    pack(request.board, ROOT / request.bootloader)
+
+
 def merge(request: Request) -> None:
     """Bootloader and fresh images as one Intel HEX file."""
     from tinyseal.package.files import write_file

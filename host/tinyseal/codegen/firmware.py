@@ -24,6 +24,7 @@ def entry(core: Core) -> str:
     return {
         Core.RV32IMC: "riscv_start",
         Core.LX106: "xtensa_vectors",
+        Core.LX6: "xtensa_vectors",
         Core.HOST: "native_start",
     }[core]
 
@@ -65,7 +66,7 @@ def generate_bare_script(board: Board) -> str:
 def generate_bootloader_script(board: Board) -> str:
     """As an application's, without an arena: its stack takes half of a small RAM."""
     stack = min(main_ram(board).bytes // 2, BOOTLOADER_STACK_BYTES)
-    return _script(board, bootloader_place(board), (), stack)
+    return _script(board, bootloader_place(board), (), stack, board.rom is not None)
 
 
 def generate_app_script(board: Board, slot: int) -> str:
@@ -79,15 +80,29 @@ def generate_capsule_script(board: Board, slot: int) -> str:
         "capsule_link.ld",
         board=board,
         image=image_place(board, "capsule", slot),
+        fetch_offset=board.fetch_offset,
     )
 
 
 def _script(
-    board: Board, image: Placed, arenas: tuple[Memory, ...], stack_bytes: int | None
+    board: Board,
+    image: Placed,
+    arenas: tuple[Memory, ...],
+    stack_bytes: int | None,
+    is_copied: bool = False,
 ) -> str:
+    """`is_copied`: a ROM has put each section where it runs before this starts."""
+    ram, fetched = main_ram(board).name, f"{image.name}_code"
+    code = board.rom.code if board.rom and is_copied else fetched
     return render(
         "link.ld",
         board=board,
+        code=code if is_copied or board.fetch_offset else image.name,
+        constants=ram if is_copied else image.name,
+        load=None if is_copied else image.name,
+        fast=board.rom.code if board.rom else None,
+        fetched=None if is_copied or not board.fetch_offset else fetched,
+        fetch_offset=board.fetch_offset,
         entry=entry(board.core),
         image=image,
         ram=main_ram(board),

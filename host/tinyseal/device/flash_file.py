@@ -48,13 +48,13 @@ def open_flash(board: Board, file: Path, image: Path | None, storage: bytes | No
         assert board.flash_memory is not None
         with file.open("r+b") as f:
             for address, data in _parts(board, image, storage):
-                f.seek(address - board.flash_memory.base)
+                f.seek(address)
                 f.write(data)
 
 
 def _parts(board: Board, image: Path, storage: bytes | None) -> list[tuple[int, bytes]]:
-    """What of a merged image lies in the flash of [flash], and storage, by address. The bootloader
-    does not: reset finds it without."""
+    """What of a merged image lies in the flash of [flash], and storage, by its place there. The
+    bootloader does not, but where a ROM reads it: elsewhere reset finds it without."""
     try:
         parsed = IntelHex(str(image))
     except (OSError, IntelHexError) as e:
@@ -62,11 +62,12 @@ def _parts(board: Board, image: Path, storage: bytes | None) -> list[tuple[int, 
     memory = board.flash_memory
     if memory is None:
         raise DeviceError(f"{board.name}: its flash is not mapped")
-    bootloader = bootloader_place(board)
+    bootloader = None if board.rom else bootloader_place(board).base
     parts = []
     for start, end in parsed.segments():
-        if memory.base <= start < memory.end and start != bootloader.base:
-            parts.append((start, bytes(parsed.tobinarray(start=start, end=end - 1))))
+        place = start - board.file_base
+        if 0 <= place < memory.bytes and start != bootloader:
+            parts.append((place, bytes(parsed.tobinarray(start=start, end=end - 1))))
     if storage is not None:
-        parts.append((memory.base + board.partitions("storage")[0].offset, storage))
+        parts.append((board.partitions("storage")[0].offset, storage))
     return parts

@@ -77,7 +77,11 @@ def room_of(board: Board, role: str) -> Room:
     memory = board.flash_memory
     if found is None or memory is None:
         raise ImageError(f'{board.name}: has no [[partition]] of role "{role}"')
-    return Room(found.name, memory.base + found.offset, found.bytes)
+    return Room(found.name, board.file_base + found.offset, found.bytes)
+
+
+def room_of_slot(board: Board, slot: Slot) -> Room:
+    return Room(slot.partition.name, board.file_base + slot.partition.offset, slot.partition.bytes)
 
 
 def place(
@@ -95,7 +99,7 @@ def place(
         parts.append(Part("bootloader", room.address, bootloader, room))
     for (image, name), data in (images or {}).items():
         slot = slot_of(board, image, name)
-        room = Room(slot.partition.name, slot.address, slot.partition.bytes)
+        room = room_of_slot(board, slot)
         _require_image(board, image, name, slot, data)
         parts.append(Part(f"{image} {name}", room.address, data, room))
     for role, content in (("storage", storage), ("counter", counter)):

@@ -32,6 +32,7 @@ CORE_FACTORS: Final[dict[Core, float]] = {
     Core.M55: 1.0,
     Core.RV32IMC: 1.2,  # no indexed addressing, no multiply-accumulate
     Core.LX106: 1.5,  # not measured: as RV32IMC, with a narrower instruction set
+    Core.LX6: 1.5,  # as LX106, whose instructions are used
     Core.HOST: 1.0,
 }
 # Cores whose instruction set makes portable code that of another.
