@@ -103,8 +103,8 @@ def sign(request: Request, image: ImageName, slot: str) -> None:
 
 
 def pack_bootloader(request: Request) -> None:
-    """Into the format that the chip's ROM loads. ImageError if it is too large for its place."""
-    from tinyseal.package.esp import pack
+    """Into the format that the chip's ROM loads. BuildError if esptool refuses it."""
+    from tinyseal.build.esp import pack
 
     pack(request.board, ROOT / request.bootloader)
 

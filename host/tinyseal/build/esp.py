@@ -7,16 +7,16 @@ import sys
 from pathlib import Path
 
 from tinyseal.board import Board
-from tinyseal.errors import ImageError
+from tinyseal.errors import BuildError
 
 
 def pack(board: Board, elf: Path) -> None:
     """Writes what the ROM loads beside `elf`, as .bin.
 
-    ImageError if the board's ROM loads nothing, or esptool refuses.
+    BuildError if the board's ROM loads nothing, or esptool refuses.
     """
     if board.rom is None or board.flash_memory is None:
-        raise ImageError(f"{board.name}: has no [rom]; its bootloader runs where it lies")
+        raise BuildError(f"{board.name}: has no [rom]; its bootloader runs where it lies")
     command = [
         *(sys.executable, "-m", "esptool", "--chip", board.rom.chip, "elf2image"),
         *("--flash-mode", board.rom.flash_mode, "--flash-freq", f"{board.rom.flash_mhz}m"),
@@ -26,4 +26,4 @@ def pack(board: Board, elf: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()
-        raise ImageError(f"{elf}: esptool: {said[-1] if said else f'code {done.returncode}'}")
+        raise BuildError(f"{elf}: esptool: {said[-1] if said else f'code {done.returncode}'}")
