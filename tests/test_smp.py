@@ -48,6 +48,7 @@ from tinyseal.package.provision import Identity, storage_image
 from tinyseal.package.sign import parse_version
 
 SMALL = Path("tests/corpus/chain.tflite")
+LONG_LAYERS = Path("models/kws_int8.tflite")
 ENOTSUP = 8
 EMSGSIZE = 7
 EINVAL = 3
@@ -56,9 +57,9 @@ IMAGES = ("app", "capsule")
 
 
 @contextmanager
-def served(name, tmp_path, images=None, **rest):
+def served(name, tmp_path, images=None, model=SMALL, **rest):
     """A running board with images of version 1.0 in its slots a; how it was built, its port."""
-    request = firmware(name, SMALL)
+    request = firmware(name, model)
     images = {(i, "a"): signed(request, i) for i in IMAGES} if images is None else images
     with running(request, images, tmp_path, **rest) as board:
         board.boot()
@@ -382,7 +383,7 @@ def test_the_model_answers_over_smp_as_the_reference_does(name, tmp_path):
         stats, counted, unknown = ask(
             board, ListOfGroups(), GroupData(name="model"), GroupData(name="nonesuch")
         )
-        assert stats.stat_list == ("smp_svr_stats", "model")
+        assert stats.stat_list == ("smp_svr_stats", "model", "console")
         assert counted.fields == {"inferences": 1, "refused": 2}
         assert refused(unknown) == 2
 
@@ -408,6 +409,30 @@ def test_smp_is_served_while_the_model_runs(tmp_path):
         wire.close()
         assert board.client.line(60.0).startswith(f"ok {TIMES} ")
         assert board.client.line(20.0) == "ok afterwards"
+
+
+UART_FIFO = 16  # bytes, of a 16550; others have one
+
+
+@pytest.mark.parametrize("name", ["qemu-m4", "qemu-m4-nor", "qemu-rv32"])
+def test_a_burst_during_an_inference_arrives(name, tmp_path):
+    """More than the ring keeps, in one write: the interrupt fills it, stops, and goes on."""
+    with served(name, tmp_path, model=LONG_LAYERS) as (request, board):
+        info = board.client.info()
+        for index, tensor in enumerate(info.inputs):
+            board.client.load(index, bytes(tensor.bytes))
+        wire = Wire(board)
+        text = "x" * 1000
+        board.client.raw(b"infer 10\n")
+        wire.send(0, 0, True, {"d": text})
+        board.client.raw(b"echo afterwards\n")
+        assert wire.receive() == {"r": text}
+        assert board.client.line(60.0).startswith("ok 10 ")
+        assert board.client.line(20.0) == "ok afterwards"
+        kept = wire.ask(2, 0, body={"name": "console"})["fields"]
+        wire.close()
+        assert UART_FIFO < kept["most"] <= request.board.services.uart_ring_bytes
+        assert kept["lost"] == 0
 
 
 def test_a_capsule_whose_outputs_are_wrong_fails_its_self_test(tmp_path):

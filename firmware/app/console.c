@@ -25,6 +25,7 @@ static uint8_t frame[BOARD_SMP_BUFFER_BYTES + SMP_ANSWER_BYTES];
 static struct smp_serial serial;
 static struct smp_stream stream;
 static struct smp_server server;
+static const struct hal_uart *uart; /* the console's bytes */
 static const struct hal_uart *asked; /* where the request came from that is being served */
 static uint64_t console_heard, radio_heard; /* when, in ticks */
 
@@ -38,9 +39,14 @@ static const struct smp_stat_field model_fields[] = {
     { "inferences", &model_counts.inferences },
     { "refused", &model_counts.refused },
 };
+static const struct smp_stat_field console_fields[] = {
+    { "most", &hal_received.most },
+    { "lost", &hal_received.lost },
+};
 static const struct smp_stat stats[] = {
     { "smp_svr_stats", server_fields, sizeof server_fields / sizeof server_fields[0] },
     { "model", model_fields, sizeof model_fields / sizeof model_fields[0] },
+    { "console", console_fields, sizeof console_fields / sizeof console_fields[0] },
 };
 
 void console_start(void)
@@ -52,6 +58,7 @@ void console_start(void)
     };
     serial = (struct smp_serial){ .frame = frame, .cap = BOARD_SMP_BUFFER_BYTES };
     stream = (struct smp_stream){ .packet = frame, .cap = BOARD_SMP_BUFFER_BYTES };
+    uart = hal_listen();
     lines_clear();
     held_bytes = 0;
     maybe = 0;
@@ -136,7 +143,7 @@ static void lose_stream(void)
 static int next_byte(void)
 {
     if (held_bytes == 0) {
-        return hal.uart->read();
+        return uart->read();
     }
     const int byte = held[0];
 
@@ -183,7 +190,7 @@ void console_poll(void)
 static void poll_console_smp(void)
 {
     while (held_bytes == 0 && !smp_is_busy(&server)) {
-        const int byte = hal.uart->read();
+        const int byte = uart->read();
 
         if (byte < 0) {
             return;

@@ -108,6 +108,12 @@ const struct hal hal = {
     .uart = &console_uart, .clock = &clock_1mhz, .reset = &reset, .id = &id,
     .flash = &flash_sim, .radio = &air_uart,
 };
+struct hal_received hal_received;
+
+const struct hal_uart *hal_listen(void)
+{
+    return &console_uart;
+}
 
 uint32_t stack_bytes(void)
 {

@@ -57,6 +57,19 @@ struct hal {
 
 extern const struct hal hal;
 
+/* What became of the console's bytes since hal_listen(). */
+struct hal_received {
+    uint32_t most; /* kept at once */
+    uint32_t lost; /* how often the UART reported that it had no place left: one byte or more each */
+};
+
+extern struct hal_received hal_received;
+
+/* From now on an interrupt keeps the console's bytes while nobody reads, as many as the profile has
+ * room for. Returns the console as it is to be read from here on; a chip that cannot do it returns
+ * hal.uart. The bootloader, which reads nothing, does without. */
+const struct hal_uart *hal_listen(void);
+
 /* Brings up the console and the clock. */
 void hal_init(void);
 

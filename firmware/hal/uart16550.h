@@ -1,4 +1,4 @@
-/* A 16550 UART, polled; the chip says where its registers are and how far apart.
+/* A 16550 UART; the chip says where its registers are and how far apart.
  * SPDX-License-Identifier: Apache-2.0
  * Registers: National Semiconductor PC16550D data sheet. */
 #ifndef UART16550_H
@@ -18,5 +18,11 @@ void uart16550_start(const struct uart16550 *u, uint16_t divisor);
 /* As hal_uart's read and write. */
 int uart16550_read(const struct uart16550 *u);
 void uart16550_write(const struct uart16550 *u, const void *bytes, size_t len);
+
+/* The same with uart_ring.h between: from uart16550_listen() on, uart16550_interrupt() is what the
+ * chip calls at each of the UART's interrupts, and uart16550_kept() reads. */
+void uart16550_listen(const struct uart16550 *u);
+void uart16550_interrupt(const struct uart16550 *u);
+int uart16550_kept(const struct uart16550 *u);
 
 #endif

@@ -218,6 +218,10 @@ class Firmware(Strict):
 
     hal: Name  # folder under firmware/hal
     uart_base: Address  # registers of the console's UART
+    # the number of the UART's receive interrupt; None: it is polled
+    uart_irq: Annotated[
+        int | None, Field(ge=0, lt=48, description="the number of an interrupt, 0 to 47")
+    ] = None
     radio_base: Address | None = None  # registers of what carries BLE's SMP service; None: nothing
     stack_bytes: Size
     # the [[memory]] of kind "flash" that code lies in, where that is not the one of [flash]
@@ -232,6 +236,12 @@ class Services(Strict):
     smp_buffer_bytes: Annotated[
         int, Field(ge=256, le=0x8000, description="a number of bytes from 256 to 32768")
     ] = 2048
+    # received bytes that are kept while a layer runs, a power of two; two lines of an SMP frame,
+    # which clients send at a time, if left out
+    uart_ring_bytes: Annotated[
+        Literal[16, 32, 64, 128, 256, 512, 1024, 2048, 4096],
+        Field(description="a power of two from 16 to 4096"),
+    ] = 256
     # whether images can be uploaded: the application then verifies signatures, which takes 10 kB
     # of flash and 3 kB of stack
     smp_images: Flag = True

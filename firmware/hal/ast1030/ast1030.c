@@ -36,6 +36,11 @@ static int uart_read(void)
     return uart16550_read(&port);
 }
 
+static int kept_read(void)
+{
+    return uart16550_kept(&port);
+}
+
 static void uart_write(const void *bytes, size_t len)
 {
     uart16550_write(&port, bytes, len);
@@ -107,6 +112,7 @@ static const struct hal_flash flash = {
 };
 
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
+static const struct hal_uart kept = { .read = kept_read, .write = uart_write };
 static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = cortexm_systick_ticks };
 static const struct hal_reset reset = { .cause = noinit_cause, .now = cortexm_reset };
 static const struct hal_id id = { .read = id_read };
@@ -121,4 +127,16 @@ void hal_init(void)
     cortexm_systick_start();
     mmio_write32(FMC_CONFIG, mmio_read32(FMC_CONFIG) | FMC_WRITABLE);
     spi_nor_start(&nor);
+}
+
+void cortexm_uart_handler(void)
+{
+    uart16550_interrupt(&port);
+}
+
+const struct hal_uart *hal_listen(void)
+{
+    cortexm_listen();
+    uart16550_listen(&port);
+    return &kept;
 }

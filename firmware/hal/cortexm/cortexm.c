@@ -25,17 +25,14 @@
 #define CPACR_CP10_CP11 (0xfu << 20)
 #define SYST_CSR_ON 7u /* core clock, interrupt, enabled */
 
-_Noreturn void cortexm_start(void);
-void cortexm_fault_entry(void);
 __attribute__((used)) _Noreturn void cortexm_fault(const uint32_t *frame,
                                                     uint32_t exc_return); /* by assembly */
-void cortexm_systick_handler(void);
 
 static volatile uint32_t systick_rounds;
 
 typedef void (*handler)(void);
 
-/* No external interrupt is ever enabled, so the table stops at SysTick. */
+/* Before cortexm_listen() no external interrupt is enabled, so the table stops at SysTick. */
 __attribute__((section(".vectors"), used)) static const handler vectors[16] = {
     (handler)(uintptr_t)link_stack_top,
     (handler)cortexm_start,

@@ -16,4 +16,15 @@ void cortexm_systick_start(void);
 /* SysTick extended to 64 bits. Not from an interrupt. */
 uint64_t cortexm_systick_ticks(void);
 
+/* Has cortexm_uart_handler(), which is the chip's, called at the interrupt BOARD_UART_IRQ. */
+void cortexm_listen(void);
+void cortexm_uart_handler(void);
+
+/* Calls it once more, as soon as it can be. */
+void cortexm_pend_uart(void);
+
+void cortexm_fault_entry(void);
+void cortexm_systick_handler(void);
+_Noreturn void cortexm_start(void);
+
 #endif

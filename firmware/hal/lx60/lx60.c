@@ -114,3 +114,8 @@ void hal_init(void)
     noinit_take_cause();
     uart16550_start(&port, (uint16_t)(UART_CLOCK_HZ / (16u * BOARD_BAUD)));
 }
+
+const struct hal_uart *hal_listen(void)
+{
+    return &uart;
+}

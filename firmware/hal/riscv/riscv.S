@@ -12,10 +12,11 @@ riscv_start:
     csrw mtvec, t0
     j start_c
 
-/* Interrupts stay disabled, so every trap is a fault. The stack pointer may be what is wrong:
+/* Interrupts stay disabled until riscv_listen(), so every trap is a fault. The stack pointer may be what is wrong:
  * start afresh from the top, keeping the old one. mtvec needs an address divisible by 4. */
     .text
     .balign 4
+    .globl riscv_trap_entry
 riscv_trap_entry:
     mv a0, sp
     mv a1, ra

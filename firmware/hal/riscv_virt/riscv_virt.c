@@ -1,7 +1,8 @@
 /* QEMU's `virt` RISC-V machine: 16550 UART, CLINT timer, CFI flash, test device for
  * resets.
  * SPDX-License-Identifier: Apache-2.0
- * Addresses: QEMU, hw/riscv/virt.c; registers: SiFive FU540-C000 manual, "CLINT". */
+ * Addresses: QEMU, hw/riscv/virt.c; registers: SiFive FU540-C000 manual, "CLINT" and
+ * "Platform-Level Interrupt Controller". */
 #include <string.h>
 
 #include "board_config.h"
@@ -10,12 +11,18 @@
 #include "hal.h"
 #include "mmio.h"
 #include "noinit.h"
+#include "riscv.h"
 #include "uart16550.h"
 
 #define UART_CLOCK_HZ 3686400u
 #define TEST_DEVICE 0x00100000u
 #define TEST_RESET 0x7777u
 #define MTIME 0x0200bff8u
+#define PLIC 0x0c000000u
+#define PLIC_PRIORITY (PLIC + 4u * BOARD_UART_IRQ)
+#define PLIC_ENABLE (PLIC + 0x2000u + BOARD_UART_IRQ / 32u * 4u) /* machine mode of hart 0 */
+#define PLIC_THRESHOLD (PLIC + 0x200000u)
+#define PLIC_CLAIM (PLIC + 0x200004u)
 
 static uint8_t uart_get(uint32_t index)
 {
@@ -32,6 +39,11 @@ static const struct uart16550 port = { .get = uart_get, .put = uart_put };
 static int uart_read(void)
 {
     return uart16550_read(&port);
+}
+
+static int kept_read(void)
+{
+    return uart16550_kept(&port);
 }
 
 static void uart_write(const void *bytes, size_t len)
@@ -102,6 +114,7 @@ static const struct hal_flash flash = {
 };
 
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
+static const struct hal_uart kept = { .read = kept_read, .write = uart_write };
 static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = mtime_ticks };
 static const struct hal_reset reset = { .cause = noinit_cause, .now = reset_now };
 static const struct hal_id id = { .read = id_read };
@@ -113,4 +126,22 @@ void hal_init(void)
 {
     noinit_take_cause();
     uart16550_start(&port, UART_CLOCK_HZ / (16u * BOARD_BAUD));
+}
+
+void riscv_interrupt(void)
+{
+    const uint32_t source = mmio_read32(PLIC_CLAIM);
+
+    uart16550_interrupt(&port);
+    mmio_write32(PLIC_CLAIM, source);
+}
+
+const struct hal_uart *hal_listen(void)
+{
+    mmio_write32(PLIC_PRIORITY, 1);
+    mmio_write32(PLIC_THRESHOLD, 0);
+    mmio_write32(PLIC_ENABLE, 1u << BOARD_UART_IRQ % 32u);
+    riscv_listen();
+    uart16550_listen(&port);
+    return &kept;
 }
