@@ -85,7 +85,7 @@ def test_missing_rest_function_is_named(naive_elf):
 
 
 def test_glitched_bootloader_refuses_a_bad_image(campaign):
-    count = 600 * campaign
+    count = 20_000 * campaign
     arguments = ["torture", "faults", "--count", str(count), "--json"]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output

@@ -7,11 +7,14 @@ from typer.testing import CliRunner
 
 from support.boards import VIRTUAL, firmware
 from tinyseal.board import load_board
+from tinyseal.build.firmware import Request
 from tinyseal.cli import app
 from tinyseal.cli.torture_kill import SMALL_MODEL
-from tinyseal.device import kill, kill_update
+from tinyseal.device import kill, kill_update, kill_upload
 from tinyseal.device.kill import Ledger, torture_kill
-from tinyseal.errors import BoardError
+from tinyseal.device.link_torture import write_release
+from tinyseal.errors import BoardError, DeviceError, UsageError
+from tinyseal.package.update import read_set
 
 
 def test_nothing_that_was_told_is_lost(campaign):
@@ -103,3 +106,40 @@ def test_a_forgotten_trial_is_a_failure(monkeypatch):
     monkeypatch.setattr(kill_update._Update, "_kill", forget)
     result = kill_update._run(request, 1, "1")
     assert result.failures == 1 and "nobody confirmed version 2.0.0+0" in result.message
+
+
+@pytest.mark.parametrize(("board", "kills"), [("host", 100), ("qemu-m4", 4)])
+def test_an_upload_that_is_killed_ends_at_the_next_try(board, kills, campaign):
+    count = kills * campaign
+    words = ["torture", "kill", "--upload", "--board", board, "--count", str(count), "--json"]
+    result = CliRunner().invoke(app, words)
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0, told
+    assert told["count"] >= count and told["failures"] == 0
+    assert told["runs"][0]["steps"] > 0
+
+
+def test_an_update_that_is_gone_again_is_a_failure(tmp_path):
+    """The whole flash put back to what it was before the update."""
+    request = firmware("host", SMALL_MODEL)
+    release = read_set([write_release(request, tmp_path, ["capsule"], kill_upload.COUNTER)])
+    flash = tmp_path / "flash.bin"
+    update = kill_upload._Update(request, release, ["capsule"], flash)
+    update.begin()
+    before = flash.read_bytes()
+    update.finish()
+    update.kill(0.1)
+    flash.write_bytes(before)
+    with pytest.raises(DeviceError, match="neither kept nor new"):
+        update.kill(0.1)
+
+
+def test_uploads_where_there_are_none_are_refused():
+    request = Request(load_board("qemu-m0"), SMALL_MODEL)
+    with pytest.raises(BoardError, match="qemu-m0: takes no images over SMP"):
+        kill_upload.torture_upload([request], 1, 1)
+
+
+def test_one_campaign_at_a_time():
+    result = CliRunner().invoke(app, ["torture", "kill", "--upload", "--update"])
+    assert isinstance(result.exception, UsageError) and "two campaigns" in str(result.exception)

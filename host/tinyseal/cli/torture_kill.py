@@ -17,6 +17,7 @@ from tinyseal.build.scons import build
 from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.device.kill import torture_kill
 from tinyseal.device.kill_update import torture_update
+from tinyseal.errors import UsageError
 
 SMALL_MODEL: Final = Path("tests/corpus/chain.tflite")  # fits every board
 
@@ -37,14 +38,27 @@ def kill(
             "--update", help="Kill the bootloader while it installs an update: old or new boots."
         ),
     ] = False,
+    upload: Annotated[
+        bool,
+        typer.Option(
+            "--upload",
+            help="Kill the board while a tool updates it over SMP: the next try ends the update.",
+        ),
+    ] = False,
     as_json: bool = JsonOption,
 ) -> None:
-    """Kills the emulator while the firmware writes to flash; nothing that was told may be lost.
+    """Kills virtual boards while the firmware writes to flash; nothing that was told may be lost.
 
     Example: tinyseal torture kill --board qemu-m4 --count 1000
+
+    Example: tinyseal torture kill --upload --board host --count 1000
     """
+    if update and upload:
+        raise UsageError("--update and --upload are two campaigns: give one of them")
     boards = [load_board(name) for name in board] if board else _with_lasting_flash()
-    requests = [Request(b, SMALL_MODEL) for b in boards if update]
+    if upload and not board:
+        boards = [b for b in boards if b.services.smp_images]
+    requests = [Request(b, SMALL_MODEL) for b in boards if update or upload]
     for request in requests:
         build(request)
     started = time.monotonic()
@@ -56,6 +70,10 @@ def kill(
 
         if update:
             results = torture_update(requests, count, seed, report)
+        elif upload:
+            from tinyseal.device.kill_upload import torture_upload
+
+            results = torture_upload(requests, count, seed, report=report)
         else:
             results = torture_kill(boards, count, seed, report)
     seconds = time.monotonic() - started
@@ -71,7 +89,7 @@ def kill(
             }
         )
     else:
-        told = "updates kept" if update else "writes told"
+        told = "updates kept" if update or upload else "writes told"
         table = Table("board", "kills", "failures", told, "seconds")
         for r in results:
             table.add_row(r.board, *map(str, (r.count, r.failures, r.steps, r.seconds)))

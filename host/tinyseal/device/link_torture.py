@@ -85,7 +85,7 @@ def torture_link(
     if request.board.runner is None:
         raise DeviceError(f"{request.board.name}: is not virtual")
     with tempfile.TemporaryDirectory(prefix="tinyseal-link-") as folder, quiet_libraries():
-        release = read_set([_write_set(request, Path(folder), images)])
+        release = read_set([write_release(request, Path(folder), images)])
         campaign = _Campaign(request, release, Path(folder), seed)
         return asyncio.run(campaign.run(count, report))
 
@@ -106,7 +106,9 @@ def troubles(frames: int, count: int, seed: int) -> list[Trouble]:
     return made
 
 
-def _write_set(request: Request, folder: Path, images: Sequence[ImageName]) -> Path:
+def write_release(
+    request: Request, folder: Path, images: Sequence[ImageName], security_counter: int = 0
+) -> Path:
     """The request's build as a newer release."""
     release = folder / "release"
     release.mkdir()
@@ -115,7 +117,8 @@ def _write_set(request: Request, folder: Path, images: Sequence[ImageName]) -> P
     for image in images:
         for slot in slots[: len(request.slots)]:
             payload = (ROOT / request.image(image, slot).with_suffix(".bin")).read_bytes()
-            data = sign_image(payload, SignRequest(request.board, image, slot, NEW, 0), signer)
+            wanted = SignRequest(request.board, image, slot, NEW, security_counter)
+            data = sign_image(payload, wanted, signer)
             (release / f"{image}_{slot}.img").write_bytes(data)
     return release
 
