@@ -12,6 +12,7 @@ import difflib
 import enum
 import json
 import os
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -266,12 +267,24 @@ class Capabilities(Strict):
     unique_id: Flag  # an id burnt in by the maker
 
 
+FLASHER_WORDS: Final = ("hex", "uf2", "port", "serial", "drive")
+
+
 class Flasher(Strict):
-    """How firmware reaches a real board. `{hex}`, the merged image, and `{port}` are filled in."""
+    """How firmware reaches a real board. Filled in: `{hex}`, the merged image; `{uf2}`, the same
+    as UF2; `{port}`, the serial port; `{serial}`, the serial number of its USB device, by which
+    a probe is chosen; `{drive}`, where the bootloader's drive is mounted."""
 
     binary: Text
     package: Text  # where the binary comes from, for the message when it is missing
     args: Words
+    # vendor and product of the USB devices that may carry the port, which is found by them
+    usb: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}$")], ...],
+        Field(description='USB ids such as "303a:1001"'),
+    ] = ()
+    drive: Text | None = None  # the label of that drive
+    uf2_family: Address | None = None  # of the chip, where {uf2} is used
 
 
 Framework = Literal["arduino", "espidf", "zephyr"]
@@ -282,12 +295,9 @@ class PlatformIo(Strict):
 
     platform: Name
     board: Name
-    frameworks: tuple[
-        Annotated[
-            Framework,
-            Field(description=f"one of {', '.join(json.dumps(f) for f in get_args(Framework))}"),
-        ],
-        ...,
+    frameworks: Annotated[
+        tuple[Framework, ...],
+        Field(description=f"a list of {', '.join(map(json.dumps, get_args(Framework)))}"),
     ]
 
 
@@ -564,6 +574,8 @@ def _sense_faults(data: Mapping[str, Any]) -> Iterator[str]:
     for capabilities in _sound(Capabilities, [data.get("capabilities")]):
         if capabilities.otp != ("otp" in data):
             yield "otp: expected [otp] with bits where capabilities.otp is true, and only there"
+    for flasher in _sound(Flasher, [data.get("flasher")]):
+        yield from _flasher_faults(flasher)
     for firmware in _sound(Firmware, [data.get("firmware")]):
         if firmware.code is not None and firmware.code not in flash_names:
             yield (
@@ -601,6 +613,16 @@ def _sound(model: type[_Section], entries: object) -> list[_Section]:
         with contextlib.suppress(ValidationError):  # told by _shape_faults
             sound.append(model.model_validate_json(as_json(entry)))
     return sound
+
+
+def _flasher_faults(flasher: Flasher) -> Iterator[str]:
+    used = set(re.findall(r"{(\w*)}", " ".join(flasher.args)))
+    for name in sorted(used - set(FLASHER_WORDS)):
+        words = ", ".join(f"{{{word}}}" for word in FLASHER_WORDS)
+        yield f"flasher.args: expected only {words}, has {{{name}}}"
+    for name, key in (("drive", "drive"), ("uf2", "uf2_family")):
+        if (name in used) != (getattr(flasher, key) is not None):
+            yield f"flasher.{key}: expected where args have {{{name}}}, and only there"
 
 
 def _memory_faults(memory: Sequence[Memory]) -> Iterator[str]:

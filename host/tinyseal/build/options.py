@@ -32,9 +32,9 @@ OPTIONS: Final = {
     "release": "1: refuse development keys",
     "policy": "metered: every inference is a prepaid query; unmetered if left out",
     "family": "of models that one voucher is good for: lower-case letters, digits and _",
-    "port": "for hil: the serial port of a real board; a virtual one if left out",
+    "port": "for hil, ota, flash: the serial port of a real board",
     "framework": "arduino, espidf, zephyr or plain: PlatformIO builds an example with the model",
-    "rig": "for hil: a real board by its name in hil/bench.toml",
+    "rig": "for hil, ota, flash: a real board by its name in hil/bench.toml",
 }
 
 

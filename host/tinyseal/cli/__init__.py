@@ -15,6 +15,7 @@ from tinyseal.cli import (
     convert,
     delta,
     export,
+    flash,
     hil,
     inspect,
     keys,
@@ -77,6 +78,7 @@ app.add_typer(keys.app, name="keys")
 app.command("sign")(sign.sign)
 app.command("inspect")(inspect.inspect)
 app.command("delta")(delta.delta)
+app.command("flash", epilog=flash.EXAMPLES)(flash.flash)
 app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("provision")(provision.provision)
 app.command("merge")(merge.merge)

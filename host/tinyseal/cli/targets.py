@@ -40,6 +40,10 @@ TARGETS: Final = {
         "tinyseal.cli.hil:run",
         needs_firmware=False,
     ),
+    "flash": Target(
+        "write what was built to the board at port= or rig=, or found by its USB id",
+        "tinyseal.cli.flash:target",
+    ),
     "ota": Target(
         "update the board at port= or rig=, or the virtual one, with what was built",
         "tinyseal.cli.ota:target",

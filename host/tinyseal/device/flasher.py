@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
 
-from tinyseal.board import Board
+from tinyseal.board import Board, Flasher
+from tinyseal.device.usb import check_port, find_drive, find_port, serial_number
 from tinyseal.errors import DeviceError
+from tinyseal.package.uf2 import to_uf2
 
 FLASH_SECONDS: Final = 300.0
 
+_FRAME: Final = " │╭╮╰╯─"  # that esptool draws around what it says
+# What esptool, pyocd and openocd say, and what is the matter.
+_REASONS: Final = (
+    (
+        r"LIBUSB_ERROR_ACCESS|Access denied|insufficient permissions|Permission denied",
+        "no permission for the USB device: install the udev rules of the program, replug",
+    ),
+    (
+        r"No (available|connected) debug probes|unable to find a matching CMSIS-DAP|"
+        r"unable to open CMSIS-DAP|Error: open failed|No J-Link device found",
+        "no debug probe: plug it in, with a cable that carries data (many only charge)",
+    ),
+    (
+        r"No serial data received|Wrong boot mode|Failed to connect to ESP",
+        "the chip does not answer: hold its BOOT button, press EN, try again; is it this port?",
+    ),
+    (
+        r"No ACK|unable to connect to the target|init mode failed|Error connecting DP",
+        "the probe does not reach the chip: SWDIO, SWCLK and GND connected, board powered?",
+    ),
+    (
+        r"port is busy|Resource busy|Could not exclusively lock",
+        "another program uses the port: close its monitor",
+    ),
+)
 
-def flash(board: Board, image: Path, port: str) -> None:
-    """Runs the profile's flasher on a merged image, Intel HEX.
 
-    DeviceError if the profile has no flasher, the program is missing, or it fails.
+def flash(board: Board, image: Path, port: str | None = None) -> None:
+    """Runs the profile's flasher on a merged image, Intel HEX. Without `port`, it is found by its
+    USB id.
+
+    DeviceError if the profile has no flasher, the program is missing, the board is not there, or
+    it fails.
     """
-    flasher = board.flasher
-    if flasher is None:
-        raise DeviceError(f"{board.name}: its profile has no [flasher]; flash {image} by hand")
+    command = flash_command(board, image, port)
+    flasher = _flasher(board, image)
     if shutil.which(flasher.binary) is None:
         raise DeviceError(f"{flasher.binary} is missing; it comes with {flasher.package}")
     if not image.is_file():
         raise DeviceError(f"{image}: no such file; build it with scons board={board.name}")
-    files = {"hex": image, "port": port}
-    command = [flasher.binary, *(arg.format(**files) for arg in flasher.args)]
+    if flasher.uf2_family is not None:
+        _uf2(image).write_bytes(to_uf2(image, flasher.uf2_family))
     try:
         done = subprocess.run(
             command,
@@ -40,8 +70,39 @@ def flash(board: Board, image: Path, port: str) -> None:
             f"{board.name}: {flasher.binary} did not end in {FLASH_SECONDS:.0f} s"
         ) from e
     if done.returncode:
-        said = done.stdout.decode(errors="replace").strip().splitlines()
+        said = done.stdout.decode(errors="replace").strip()
+        lines = [line.strip(_FRAME) for line in said.splitlines() if line.strip(_FRAME)]
+        why = [line for line in lines if re.search(r"\berror\b\W*\w", line, re.I)]
+        last = (why or lines or ["it said nothing"])[-1]
+        ways_out = [f"; {words}" for pattern, words in _REASONS if re.search(pattern, said, re.I)]
         raise DeviceError(
-            f"{board.name}: {flasher.binary} failed with code {done.returncode}: "
-            f"{said[-1] if said else 'it said nothing'}"
+            f"{board.name}: {flasher.binary} failed with code {done.returncode}: {last}"
+            f"{ways_out[0] if ways_out else ''}"
         )
+
+
+def flash_command(board: Board, image: Path, port: str | None = None) -> list[str]:
+    """What `flash` runs. DeviceError if the board is not there, or no flasher is named."""
+    flasher = _flasher(board, image)
+    wants = " ".join(flasher.args)
+    files = {"hex": str(image), "uf2": str(_uf2(image))}
+    if "{port}" in wants or "{serial}" in wants:
+        files["port"] = port or find_port(board.name, flasher.usb)
+        if flasher.usb:  # else it is what the flasher takes it for: a file, an address
+            check_port(files["port"])
+    if "{serial}" in wants:
+        files["serial"] = serial_number(board.name, files["port"])
+    if "{drive}" in wants:
+        assert flasher.drive is not None  # the profile was checked
+        files["drive"] = str(find_drive(board.name, flasher.drive))
+    return [flasher.binary, *(arg.format(**files) for arg in flasher.args)]
+
+
+def _flasher(board: Board, image: Path) -> Flasher:
+    if board.flasher is None:
+        raise DeviceError(f"{board.name}: its profile has no [flasher]; flash {image} by hand")
+    return board.flasher
+
+
+def _uf2(image: Path) -> Path:
+    return image.with_suffix(".uf2")
