@@ -91,6 +91,7 @@ static void start_request(void)
     uint8_t *const packet = smp_serial_packet(&serial, &bytes);
 
     asked = hal.uart;
+    server.is_by_radio = 0;
     (void)smp_start(&server, packet, bytes); /* step() left nothing to be busy with */
 }
 
@@ -126,6 +127,7 @@ static int poll_radio(void)
 
     if (bytes > 0) {
         asked = hal.radio;
+        server.is_by_radio = 1;
         (void)smp_start(&server, frame, bytes);
     }
     return 1;

@@ -7,6 +7,7 @@
 #include "smp_model.h"
 #include "smp_os.h"
 #include "smp_stat.h"
+#include "smp_telemetry.h"
 
 const struct smp_group *const groups[] = {
     &smp_os_group,
@@ -17,6 +18,9 @@ const struct smp_group *const groups[] = {
     &smp_model_group,
 #if BOARD_METERING
     &smp_meter_group,
+#endif
+#if BOARD_TELEMETRY
+    &smp_telemetry_group,
 #endif
 };
 

@@ -4,6 +4,7 @@
 #include "images.h"
 #include "metering.h"
 #include "mlperf.h"
+#include "observing.h"
 #include "text.h"
 
 int main(void);
@@ -12,6 +13,7 @@ int main(void)
 {
     images_start();
     metering_start();
+    observing_start();
     console_start();
     text_greet();
     mlperf_greet();

@@ -44,6 +44,13 @@ struct meter *metering(void)
 #endif
 }
 
+struct nv_kv *metering_storage(void)
+{
+    struct meter *const m = metering();
+
+    return m ? &m->storage : 0;
+}
+
 int metering_charge(void)
 {
     struct meter *const m = metering();

@@ -13,6 +13,9 @@ void metering_start(void);
  * looks at the accounts anew before the next one. Not from an interrupt: it may meet itself there. */
 struct meter *metering(void);
 
+/* The storage it keeps its book in, which is mounted once; null where it has none open. */
+struct nv_kv *metering_storage(void);
+
 /* Pays for one inference; call it before. STATUS_OK, at once where nothing is metered; STATUS_EEMPTY,
  * STATUS_EWORN, or STATUS_EMETER for whatever else is wrong. */
 int metering_charge(void);

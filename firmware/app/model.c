@@ -7,6 +7,7 @@
 #include "console.h"
 #include "hal.h"
 #include "metering.h"
+#include "observing.h"
 #include "selftest.h"
 #include "status.h"
 
@@ -269,6 +270,7 @@ static uint64_t run(void)
 
 static int infer_once(uint64_t *ticks)
 {
+    uint64_t elapsed;
     const int err = metering_charge();
 
     if (err) {
@@ -279,8 +281,11 @@ static int infer_once(uint64_t *ticks)
     } else {
         forget_inputs();
     }
-    *ticks += run();
+    observing_before();
+    elapsed = run();
+    *ticks += elapsed;
     model_counts.inferences++;
+    observing_after(elapsed);
     return STATUS_OK;
 }
 
@@ -314,6 +319,11 @@ int model_self_test(uint32_t *crc)
     *crc = selftest_crc(capsule, &memory);
     capsule->reset(&memory);
     return *crc == capsule->test_crc ? STATUS_OK : STATUS_ETEST;
+}
+
+const uint8_t *model_first_input(void)
+{
+    return capsule->input_count > 0 ? address(&capsule->inputs[0]) : 0;
 }
 
 const uint8_t *model_output(uint32_t index, uint32_t offset, uint32_t len)

@@ -71,6 +71,9 @@ struct model_counts {
 };
 extern struct model_counts model_counts;
 
+/* Where the first input lies, as the model reads it; null if there is none. */
+const uint8_t *model_first_input(void);
+
 /* Bytes [offset, offset + len) of output `index`, or null if there are no such bytes. */
 const uint8_t *model_output(uint32_t index, uint32_t offset, uint32_t len);
 

@@ -16,6 +16,7 @@
 #include "images.h"
 #include "metering.h"
 #include "model.h"
+#include "observing.h"
 #include "slots.h"
 #include "smp.h"
 #include "smp_image.h"
@@ -300,6 +301,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     images_start();
     smp_image_start();
     metering_start();
+    observing_start();
     console_start();
     divide(data, (uint32_t)size);
     if (setjmp(restarted) == 0) {

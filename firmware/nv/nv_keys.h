@@ -13,6 +13,9 @@ enum {
                               * bootloader has its own compiled in and never reads these */
     NV_KEYS_METER_BOOK = 5,    /* what each model has been given and has used: services/meter.c */
     NV_KEYS_METER_RECEIPT = 6, /* the newest receipt, without its signature */
+    NV_KEYS_OWNER_KEY = 7, /* 32 bytes: Ed25519 public key of whoever decides what leaves the device */
+    NV_KEYS_CONSENT = 8,   /* what that one allowed, as it was signed: services/consent.c */
+    NV_KEYS_PRIVACY = 9,   /* how much of the noise's budget is spent */
 };
 
 #define NV_KEYS_DEVICE_ID_BYTES 16

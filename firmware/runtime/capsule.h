@@ -73,6 +73,34 @@ struct capsule_memory {
     void (*between)(void);
 };
 
+#define CAPSULE_BINS 8            /* of a feature */
+#define CAPSULE_SHARES 16         /* of whatever has the most bins */
+#define CAPSULE_LIMITS 4
+#define CAPSULE_MAX_GROUPS 8      /* of the input */
+
+/* A number that is taken of every inference (firmware/SPEC.md, "Statistics"), as it was in
+ * training: bins of about equal share, and the range outside of which an input is unusual. */
+struct capsule_feature {
+    int16_t edge[CAPSULE_BINS - 1]; /* the bin is how many of these are not above the value */
+    int16_t low, high;
+};
+
+/* How often each bin was met in training, in 1/32768; none is 0. Beyond `limit` (PSI, KS, JS, slow
+ * PSI; in 1/4096) a window has drifted. */
+struct capsule_distribution {
+    uint16_t share[CAPSULE_SHARES];
+    uint16_t limit[CAPSULE_LIMITS];
+};
+
+/* What inputs and outputs are held against. */
+struct capsule_reference {
+    uint16_t window;   /* inferences that are judged together */
+    uint16_t channels; /* of input 0: its elements take turns, as it lies in memory */
+    uint16_t groups;   /* of neighbouring channels; a level and a spread each */
+    const struct capsule_feature *features; /* 2 * groups, then two of the output */
+    const struct capsule_distribution *distributions; /* of the features, then of the classes */
+};
+
 struct capsule {
     uint32_t magic;
     uint32_t abi;
@@ -94,6 +122,8 @@ struct capsule {
     uint32_t macs;                /* multiply-accumulates of one inference */
     uint32_t test_seed;           /* self-test, firmware/SPEC.md: what the inputs are drawn from, */
     uint32_t test_crc;            /* and the CRC-32 of the outputs they give after reset() */
+
+    const struct capsule_reference *reference; /* null: built without one */
 
     /* Puts state tensors (SVDF, LSTM) at their start. Call once before the first invoke. */
     void (*reset)(const struct capsule_memory *memory);

@@ -43,6 +43,11 @@ uint32_t slots_counter(uint32_t image)
     return handover ? handover->counter[image] : 0;
 }
 
+uint32_t slots_verdict(uint32_t image)
+{
+    return handover ? handover->status[image] : 0;
+}
+
 enum boot_status slots_confirm(void)
 {
     struct boot_control *const open = handover ? slots_control() : NULL;

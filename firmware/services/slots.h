@@ -31,6 +31,9 @@ uint32_t slots_running(uint32_t image);
 /* This board's security counter for an image. */
 uint32_t slots_counter(uint32_t image);
 
+/* What the bootloader said of it (enum boot_status); 0: nothing. */
+uint32_t slots_verdict(uint32_t image);
+
 /* Keeps what runs. Nothing is written if it is kept already. */
 enum boot_status slots_confirm(void);
 

@@ -59,6 +59,7 @@ int smp_start(struct smp_server *server, uint8_t *packet, uint32_t bytes)
     r->sequence = packet[6];
     r->command = packet[7];
     r->is_write = op == OP_WRITE;
+    r->is_by_radio = server->is_by_radio;
     r->version = version == 0 ? 1 : 2;
     server->packet = packet;
     server->packet_bytes = bytes;

@@ -49,6 +49,7 @@ struct smp_request {
     uint8_t command;
     uint8_t version;         /* 1 or 2 */
     uint8_t is_write;
+    uint8_t is_by_radio;
     uint8_t sequence;
     uint32_t calls;          /* how often the handler was called for it before */
     struct cbor_reader in;   /* the request's map; anew at every call */
@@ -83,6 +84,7 @@ struct smp_server {
     const struct smp_group *const *groups;
     uint32_t group_count;
     uint8_t *end; /* of the buffer that requests come in: an answer is put behind its request */
+    uint8_t is_by_radio; /* the next packet; the transport sets it */
 
     /* The rest is the module's own. */
     struct smp_counts counts;

@@ -126,7 +126,7 @@ class Flash(Strict):
     fetch_base: Address | None = None
 
 
-Role = Literal["bootloader", "app", "capsule", "counter", "storage"]
+Role = Literal["bootloader", "app", "capsule", "counter", "storage", "log"]
 MAX_PER_ROLE: Final[dict[str, int]] = {"app": 2, "capsule": 2}  # two slots each; others once
 HEADER_BYTES: Final = 0x200  # of our images: a Cortex-M vector table behind it is aligned
 # All TLVs of an image with one dependency, encrypted: 296 bytes; and encryption fills the payload
@@ -247,6 +247,7 @@ class Services(Strict):
     # of flash and 3 kB of stack
     smp_images: Flag = True
     metering: Flag = True  # models may be prepaid
+    telemetry: Flag = True  # statistics, as far as the owner allows; they lie in a partition "log"
 
 
 class Otp(Strict):
@@ -670,6 +671,11 @@ def _partition_faults(
         if p.role == "storage" and p.bytes % (2 * flash.erase_bytes):
             yield (
                 f"partition {p.name}: bytes: expected two banks, a multiple of "
+                f"{2 * flash.erase_bytes:#x}, is {p.bytes:#x}"
+            )
+        if p.role == "log" and p.bytes < 2 * flash.erase_bytes:
+            yield (
+                f"partition {p.name}: bytes: expected two erase units at least, "
                 f"{2 * flash.erase_bytes:#x}, is {p.bytes:#x}"
             )
     for low, high in pairwise(sorted(partitions, key=lambda p: p.offset)):

@@ -65,6 +65,7 @@ class _Capsule(ctypes.Structure):
         ("macs", ctypes.c_uint32),
         ("test_seed", ctypes.c_uint32),
         ("test_crc", ctypes.c_uint32),
+        ("reference", ctypes.c_void_p),
         ("reset", ctypes.CFUNCTYPE(None, ctypes.POINTER(_Memory))),
         ("invoke", ctypes.CFUNCTYPE(None, ctypes.POINTER(_Memory))),
     ]

@@ -7,10 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from tinyseal import __version__
 from tinyseal.board import Board, Core
@@ -31,6 +35,7 @@ from tinyseal.codegen.firmware import (
 from tinyseal.codegen.generate import UNMETERED, Terms, generate_capsule
 from tinyseal.errors import BuildError
 from tinyseal.graph.load import load_model
+from tinyseal.graph.reference_statistics import WINDOW, build_reference
 from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.kernels.cmsis_nn import FUNCTIONS as CMSIS_NN_FUNCTIONS
 from tinyseal.plan.model import Plan
@@ -92,6 +97,8 @@ class Request:
     encrypt: Path | None = None  # encrypts for this key
     release: bool = False  # refuses development keys
     terms: Terms = UNMETERED  # of the capsule
+    reference: Path | None = None  # calibration samples that inputs and outputs are held against
+    window: int = WINDOW  # inferences that are held against them together
     words: Mapping[str, str] = field(default_factory=dict, compare=False)  # as the user gave them
 
     @property
@@ -108,13 +115,15 @@ class Request:
     def folder(self) -> Path:
         metered = "-metered" if self.terms.is_metered else ""
         family = f"-{self.terms.family}" if self.terms.family else ""
-        return self.board_folder / f"{self.model.stem}-{self.kernels}{metered}{family}"
+        observed = f"-observed{self.window}" if self.reference else ""
+        return self.board_folder / f"{self.model.stem}-{self.kernels}{metered}{family}{observed}"
 
     @property
     def model_files(self) -> tuple[Path, ...]:
         """The model, and the labels beside it if there are any."""
         labels = self.model.with_suffix(".labels.txt")
-        return (self.model, labels) if (ROOT / labels).is_file() else (self.model,)
+        files = (self.model, labels) if (ROOT / labels).is_file() else (self.model,)
+        return (*files, self.reference) if self.reference else files
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -311,10 +320,31 @@ def board_texts(board: Board, identity: Identity) -> dict[str, str]:
 def model_texts(request: Request) -> dict[str, str]:
     """The contents of MODEL_FILES, in folder."""
     made = request.plan()
+    terms = request.terms
+    if request.reference is not None:
+        samples = load_samples(request.reference)
+        terms = replace(terms, reference=build_reference(made.graph, samples, request.window))
     return {
-        "capsule.c": generate_capsule(made, request.kernels, request.terms),
+        "capsule.c": generate_capsule(made, request.kernels, terms),
         "layers.txt": "".join(f"{step.label}\n" for step in made.steps),  # for the size report
     }
+
+
+def load_samples(path: Path) -> npt.NDArray[Any]:
+    """Calibration samples of a .npy, or of a .npz: its array `x`, or the only one. BuildError."""
+    try:
+        with np.errstate(all="ignore"):
+            loaded = np.load(ROOT / path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        names = loaded.files
+        name = "x" if "x" in names else names[0] if len(names) == 1 else None
+        if name is None:
+            raise BuildError(f"{path}: holds {', '.join(names)}; expected an array x, or only one")
+        samples: npt.NDArray[Any] = loaded[name]
+        return samples
+    except (OSError, ValueError, zipfile.BadZipFile) as e:
+        raise BuildError(f"{path}: no .npy or .npz of samples: {e}") from e
 
 
 def link(command: Sequence[str], board: Board) -> None:

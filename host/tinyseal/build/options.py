@@ -19,6 +19,7 @@ from tinyseal.build.firmware import (
 )
 from tinyseal.codegen.generate import Terms
 from tinyseal.errors import BuildError
+from tinyseal.graph.reference_statistics import MAX_WINDOW, WINDOW
 
 OPTIONS: Final = {
     "board": f"one of boards/*.toml; {DEFAULT_BOARD} if left out",
@@ -33,6 +34,8 @@ OPTIONS: Final = {
     "policy": "metered: every inference is a prepaid query; unmetered if left out",
     "family": "of models that one voucher is good for: lower-case letters, digits and _",
     "port": "for hil, ota, flash: the serial port of a real board",
+    "reference": ".npy or .npz of calibration samples: the device then watches for drift",
+    "window": "inferences that are held against them together; 256 if left out",
     "framework": "arduino, espidf, zephyr or plain: PlatformIO builds an example with the model",
     "rig": "for hil, ota, flash: a real board by its name in hil/bench.toml",
 }
@@ -65,6 +68,12 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
     family = arguments.get("family", "")
     if not re.fullmatch(r"[a-z0-9_]{0,31}", family):
         raise BuildError(f"family {family!r}: expected up to 31 lower-case letters, digits and _")
+    reference = Path(arguments["reference"]) if "reference" in arguments else None
+    if reference is not None and not (ROOT / reference).is_file():
+        raise BuildError(f"reference {str(reference)!r}: no such file")
+    window = arguments.get("window", str(WINDOW))
+    if not (window.isascii() and window.isdigit() and 1 < int(window) <= MAX_WINDOW):
+        raise BuildError(f"window {window!r}: expected a number from 2 to {MAX_WINDOW}")
     return Request(
         load_board(name),
         model,
@@ -76,6 +85,8 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
         encrypt=Path(arguments["encrypt"]) if "encrypt" in arguments else None,
         release=release == "1",
         terms=Terms(is_metered=policy == "metered", family=family),
+        reference=reference,
+        window=int(window),
         words=dict(arguments),
     )
 

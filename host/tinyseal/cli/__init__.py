@@ -22,6 +22,7 @@ from tinyseal.cli import (
     merge,
     meter,
     meter_device,
+    observe,
     ota,
     ota_campaign,
     provision,
@@ -59,6 +60,7 @@ meter.app.command("status")(meter_device.status)
 meter.app.command("redeem")(meter_device.redeem)
 meter.app.command("sync")(meter_device.sync)
 app.add_typer(meter.app, name="meter")
+app.add_typer(observe.app, name="observe")
 
 
 @app.callback(invoke_without_command=True)

@@ -44,6 +44,9 @@ DecryptKeyOption = typer.Option(
 VendorOption = typer.Option(
     [], "--vendor-key", help="Ed25519 public key whose vouchers the device takes; up to four."
 )
+OwnerOption = typer.Option(
+    None, "--owner-key", help="Ed25519 public key of whoever decides what the device may tell."
+)
 CounterOption = typer.Option(
     [], "--counter", metavar="NAME:VALUE", help="Where a counter starts, as app:3; 0 if left out."
 )
@@ -65,6 +68,7 @@ def provision(
     device_key: Path | None = DeviceKeyOption,
     decrypt_key: Path | None = DecryptKeyOption,
     vendor_key: list[Path] = VendorOption,
+    owner_key: Path | None = OwnerOption,
     counter: list[str] = CounterOption,
     flash: Path | None = FlashOption,
     replace: bool = ReplaceOption,
@@ -92,10 +96,10 @@ def provision(
         load_private(device_key, Use.SIGN, ask) if device_key else None,
         load_private(decrypt_key, Use.ENCRYPT, ask) if decrypt_key else None,
         tuple(load_key(path, Use.SIGN, ask) for path in vendor_key),
+        load_key(owner_key, Use.SIGN, ask) if owner_key else None,
     )
-    known: list[Key] = [
-        k for k in (identity.device_key, identity.decrypt_key, *identity.vendor_keys) if k
-    ]
+    single = (identity.device_key, identity.decrypt_key, identity.owner_key)
+    known: list[Key] = [k for k in (*single, *identity.vendor_keys) if k]
     if release:
         check_release(known)
     starts = dict(map(_counter, counter))
@@ -114,6 +118,7 @@ def provision(
         "device_id": identity.device_id.hex(),
         "device_key": identity.device_key and identity.device_key.raw.hex(),
         "decrypt_key": identity.decrypt_key and identity.decrypt_key.raw.hex(),
+        "owner_key": identity.owner_key and identity.owner_key.raw.hex(),
         "vendor_keys": [k.raw.hex() for k in identity.vendor_keys],
         "counters_kept": kept,
         "development_keys": [k.name for k in known if k.is_development],

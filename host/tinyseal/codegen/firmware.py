@@ -166,6 +166,7 @@ def generate_board_config(board: Board) -> str:
         board=board,
         counters=board.counter_areas() if board.partitions("counter") else {},
         storage=board.partitions("storage"),
+        log=board.partitions("log"),
         queries_per_bit=board.queries_per_bit or 1,
         arena_bytes=per_region(tuple(m.arena_bytes for m in board.arena_regions)),
     )

@@ -10,6 +10,7 @@ from tinyseal.codegen.emission import Emission, Emitted
 from tinyseal.codegen.emitters import EMITTERS
 from tinyseal.codegen.templates import render
 from tinyseal.graph.ir import DType, Tensor
+from tinyseal.graph.reference_statistics import Reference
 from tinyseal.graph.selftest import SEED, expected_crc
 from tinyseal.plan.model import Plan, Step
 
@@ -54,6 +55,7 @@ class Terms:
 
     is_metered: bool = False  # every inference is a prepaid query
     family: str = ""  # vouchers for the family are good for all its models
+    reference: Reference | None = None  # what inputs and outputs are held against
 
 
 UNMETERED: Final = Terms()
@@ -86,6 +88,7 @@ def generate_capsule(
         model_id_bytes=[f"0x{b:02x}" for b in bytes.fromhex(plan.graph.model_id)],
         family_bytes=[f"0x{b:02x}" for b in family_id(terms.family)],
         policy="CAPSULE_METERED" if terms.is_metered else "CAPSULE_UNMETERED",
+        reference=terms.reference,
         test_seed=SEED,
         test_crc=expected_crc(plan.graph),
         inputs=[_tensor(plan, i) for i in plan.graph.inputs],

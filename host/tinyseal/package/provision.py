@@ -50,6 +50,9 @@ class StorageKey(enum.IntEnum):
     VENDOR_KEYS = 4
     METER_BOOK = 5
     METER_RECEIPT = 6
+    OWNER_KEY = 7
+    CONSENT = 8
+    PRIVACY = 9
 
 
 SECRET: Final = frozenset({StorageKey.DEVICE_KEY, StorageKey.DECRYPT_KEY})
@@ -64,6 +67,7 @@ class Identity:
     device_key: Key | None = None
     decrypt_key: Key | None = None
     vendor_keys: tuple[Key, ...] = ()
+    owner_key: Key | None = None  # decides what leaves the device
 
     def values(self) -> dict[int, bytes]:
         """By key, as storage holds them. UsageError for what the firmware would not take."""
@@ -82,6 +86,8 @@ class Identity:
             values[StorageKey.DECRYPT_KEY] = _secret(self.decrypt_key, Use.ENCRYPT)
         if self.vendor_keys:
             values[StorageKey.VENDOR_KEYS] = b"".join(k.raw for k in self.vendor_keys)
+        if self.owner_key is not None:
+            values[StorageKey.OWNER_KEY] = self.owner_key.raw
         return values
 
 

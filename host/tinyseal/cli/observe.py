@@ -1,0 +1,186 @@
+"""`tinyseal observe`: what devices may tell, and what they tell."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.table import Table
+
+from tinyseal.cli.database import DatabaseOption
+from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphrase_source
+from tinyseal.cli.output import JsonOption, console, print_json
+from tinyseal.cli.place import Place, placed
+from tinyseal.errors import UsageError
+
+if TYPE_CHECKING:
+    from tinyseal.fleet.watch import Watched
+
+app = typer.Typer(
+    help="Statistics of models in the field: drift, latency, memory, energy.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+class LevelName(enum.StrEnum):
+    NONE = "none"
+    HEALTH = "health"
+    NOISED = "noised"
+    AGGREGATED = "aggregated"
+    SAMPLES = "samples"
+
+
+LevelArgument = typer.Argument(
+    None, help="What the device may tell from now on. Left out: show what it may tell."
+)
+KeyOption = typer.Option(None, "--key", "-k", help="The owner's Ed25519 key, PEM.")
+EpsilonOption = typer.Option(
+    0.0, "--epsilon", help="Of level noised: privacy a report costs; less is more noise."
+)
+BudgetOption = typer.Option(
+    0.0, "--budget", help="Of level noised: privacy all reports there ever were may cost."
+)
+RadioOption = typer.Option(False, "--not-by-radio", help="Over the console only.")
+
+
+@placed
+def consent(
+    level: LevelName | None = LevelArgument,
+    key: Path | None = KeyOption,
+    epsilon: float = EpsilonOption,
+    budget: float = BudgetOption,
+    not_by_radio: bool = RadioOption,
+    passphrase_file: Path | None = PassphraseFileOption,
+    passphrase_env: str | None = PassphraseEnvOption,
+    as_json: bool = JsonOption,
+    *,
+    place: Place,
+) -> None:
+    """What a device may tell, decided by its owner's signature. Until then it tells nothing.
+
+    \b
+    Example: tinyseal observe consent aggregated --key owner.pem --port /dev/ttyACM0
+             tinyseal observe consent noised --epsilon 1 --budget 100 --key owner.pem
+             tinyseal observe consent --port /dev/ttyACM0
+    """
+    from tinyseal.fleet.consent import Consent, Level
+    from tinyseal.fleet.telemetry import set_consent, status
+    from tinyseal.package.keys import Use, load_private
+
+    owner = None
+    if level is not None:
+        if key is None:
+            raise UsageError("give --key: the owner signs what the device may tell")
+        owner = load_private(key, Use.SIGN, passphrase_source(passphrase_file, passphrase_env))
+
+    async def work() -> dict[str, Any]:
+        async with place.reached() as device:
+            told = await status(device)
+            if level is not None and owner is not None:
+                identity = await device.identity()
+                signed = Consent(
+                    bytes.fromhex(identity.id), Level[level.name], told.consent + 1, epsilon,
+                    budget, not_by_radio,
+                ).sign(owner)  # fmt: skip
+                await set_consent(device, signed)
+                told = await status(device)
+            return {
+                "level": Level(told.level).name.lower(),
+                "sequence": told.consent,
+                "not_by_radio": bool(told.links),
+                "epsilon": told.epsilon / 256,
+                "budget": told.budget / 256,
+                "spent": told.spent / 256,
+            }
+
+    facts = asyncio.run(work())
+    if as_json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        console.print(f"{name} {value}", highlight=False)
+
+
+@placed
+def pull(
+    database: str | None = DatabaseOption, as_json: bool = JsonOption, *, place: Place
+) -> None:
+    """Fetch the records of a device that are not known yet.
+
+    \b
+    Example: tinyseal observe pull --ble greenhouse-3
+    """
+    from tinyseal.fleet.database import open_database
+    from tinyseal.fleet.telemetry import pull as fetch
+
+    async def work() -> Any:
+        engine = open_database(database)
+        async with place.reached() as device:
+            return await fetch(device, engine)
+
+    done = asyncio.run(work())
+    if as_json:
+        print_json({"device": done.device, "new": done.new, "newest": done.newest})
+    else:
+        console.print(
+            f"{done.device}: {done.new} new records, the newest is {done.newest}", highlight=False
+        )
+
+
+def find(database: str | None, device: str | None) -> list[Watched]:
+    """The fleet or one device; UsageError for one that nothing is known of."""
+    from tinyseal.fleet.database import open_database
+    from tinyseal.fleet.watch import watched
+
+    found = list(watched(open_database(database), device))
+    if device is not None and not found:
+        raise UsageError(f"device {device}: nothing was pulled from it; tinyseal observe pull")
+    return found
+
+
+DeviceArgument = typer.Argument(None, help="Only this device, with its windows.")
+
+
+def report(
+    device: str | None = DeviceArgument,
+    database: str | None = DatabaseOption,
+    as_json: bool = JsonOption,
+) -> None:
+    """What is known of the fleet: a line for each device, with the verdict on drift.
+
+    \b
+    Example: tinyseal observe report
+             tinyseal observe report 000102030405060708090a0b0c0d0e0f --json
+    """
+    from tinyseal.fleet.watch import fleet_verdict, window_json
+
+    found = find(database, device)
+    if as_json:
+        devices = [
+            {**d.to_json(), **({"records": [window_json(w) for w in d.windows]} if device else {})}
+            for d in found
+        ]
+        print_json({"verdict": fleet_verdict(found), "devices": devices})
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("device", "board", "drift", "windows", "queries", "p50 ms", "p99 ms", "nJ"):
+        is_text = name in ("device", "board", "drift")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=name == "device")
+    for d in found:
+        facts = d.to_json()
+        times = [facts[k] for k in ("latency_p50", "latency_p99")]
+        table.add_row(
+            d.id, d.board or "-", d.verdict, f"{len(d.windows):,}", f"{d.queries:,}",
+            *(f"{1000 * t:.3f}" if t is not None else "-" for t in times),
+            f"{facts['energy_nj']:,}" if facts["energy_nj"] is not None else "-",
+        )  # fmt: skip
+    console.print(table)
+
+
+app.command("consent")(consent)
+app.command("pull")(pull)
+app.command("report")(report)

@@ -1,0 +1,98 @@
+"""Consent, statistics and their records on virtual boards: the firmware as it ships."""
+
+import json
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from typer.testing import CliRunner
+
+from support.boards import scons
+from support.observed import DEVICE_ID, DEVICE_KEY, OWNER
+from tinyseal.board import load_board
+from tinyseal.build.firmware import ROOT, Request
+from tinyseal.cli import app
+from tinyseal.device.client import Client, open_port
+from tinyseal.device.virtual import power_up
+from tinyseal.graph.load import load_model
+from tinyseal.graph.reference_statistics import quantised
+from tinyseal.package.files import write_secret
+from tinyseal.package.merge import place, to_hex
+from tinyseal.package.provision import Identity, counter_image, storage_image
+
+MODEL = "models/digits_int8.tflite"
+WINDOW = 8
+
+
+def cli(*words, code=0):
+    done = CliRunner().invoke(app, ["observe", *map(str, words)])
+    assert done.exit_code == code, (done.output, done.exception)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def images():
+    with np.load(ROOT / "examples/digits/test.npz") as loaded:
+        pixels = (loaded["images"] / 8 - 1).astype(np.float32)[..., None]
+    return quantised(load_model(ROOT / MODEL), pixels)
+
+
+@contextmanager
+def running(request, image, flash):
+    with power_up(request.board, ROOT / request.bootloader, flash=flash, image=image) as machine:
+        with Client(open_port(machine.port, request.board.console.baud)) as client:
+            machine.go()
+            client.boot()
+        yield machine
+
+
+def infer(request, port, images):
+    with Client(open_port(port, request.board.console.baud)) as client:
+        client.sync()
+        for value in images:
+            client.load(0, value.tobytes())
+            client.infer()
+
+
+@pytest.mark.parametrize("board", ["qemu-m4", "host"])
+def test_from_consent_to_the_verdict_on_drift(board, images, tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYSEAL_DATABASE", f"sqlite:///{tmp_path}/fleet.db")
+    samples = tmp_path / "samples.npy"
+    np.save(samples, images)
+    done = scons(f"board={board}", f"model={MODEL}", f"reference={samples}", f"window={WINDOW}")
+    assert done.returncode == 0, done.stdout
+    request = Request(load_board(board), ROOT / MODEL, reference=samples, window=WINDOW)
+    values = Identity(DEVICE_ID, DEVICE_KEY, owner_key=OWNER).values()
+    signed = {(i, "a"): (ROOT / request.signed(i)).read_bytes() for i in ("app", "capsule")}
+    parts = place(
+        request.board, None, signed, storage=storage_image(request.board, values),
+        counter=counter_image(request.board, {}),
+    )  # fmt: skip
+    image, flash, owner = (tmp_path / n for n in ("all.hex", "flash.bin", "owner.pem"))
+    image.write_bytes(to_hex(parts))
+    write_secret(owner, OWNER.private.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))  # fmt: skip
+    with running(request, image, flash) as machine:
+        at = ("--port", machine.port)
+        infer(request, machine.port, images[:WINDOW])
+        refused = CliRunner().invoke(app, ["observe", "pull", *at])
+        assert refused.exit_code == 1 and "owner does not allow" in str(refused.exception)
+        cli("consent", "aggregated", "--key", owner, *at)
+        infer(request, machine.port, images[: 2 * WINDOW])
+        assert json.loads(cli("pull", *at, "--json"))["new"] == 3, "a start and two windows"
+        assert json.loads(cli("pull", *at, "--json"))["new"] == 0
+        told = json.loads(cli("report", "--json"))["devices"][0]
+        assert (told["device"], told["board"], told["queries"]) == (DEVICE_ID.hex(), board, 16)
+        assert told["verdict"] == "steady" and told["latency_p50"] > 0
+    with running(request, image, flash) as machine:  # the power was gone
+        at = ("--port", machine.port)
+        dead = images[: 2 * WINDOW].copy()
+        dead[:] = -128
+        infer(request, machine.port, dead)
+        assert json.loads(cli("pull", *at, "--json"))["new"] == 3
+        assert json.loads(cli("report", "--json"))["verdict"] == "drifted"
+        cli("consent", "none", "--key", owner, *at)
+        refused = CliRunner().invoke(app, ["observe", "pull", *at])
+        assert refused.exit_code == 1 and "owner does not allow" in str(refused.exception)
+    assert DEVICE_ID.hex() in cli("report")
