@@ -32,6 +32,7 @@ class Core(enum.Enum):
     """Processor cores, by the name the compiler knows them under."""
 
     M0 = "cortex-m0"
+    M0PLUS = "cortex-m0plus"
     M3 = "cortex-m3"
     M4 = "cortex-m4"
     M7 = "cortex-m7"
@@ -305,9 +306,12 @@ class PlatformIo(Strict):
 class Runner(Strict):
     """A virtual board: how to start it. The flash lies at the start of the file that keeps it; all
     of it is erased in a new one. With "qemu", `{elf}` among the arguments stands for the
-    bootloader, `{flash}` for that file. With "host", a process is the chip."""
+    bootloader, `{flash}` for that file. With "host", a process is the chip. "rp2040js" is the
+    emulator of that name."""
 
-    kind: Annotated[Literal["qemu", "host"], Field(description='"qemu" or "host"')]
+    kind: Annotated[
+        Literal["qemu", "host", "rp2040js"], Field(description='"qemu", "host" or "rp2040js"')
+    ]
     binary: Text  # that must be there
     package: Text  # Debian package
     args: Words

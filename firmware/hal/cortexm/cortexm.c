@@ -55,9 +55,14 @@ _Noreturn void cortexm_start(void)
     __asm volatile("dsb\n isb" : : : "memory");
 #endif
 #if __ARM_ARCH >= 7
-    mmio_write32(SCB_VTOR, (uint32_t)(uintptr_t)vectors);
+    cortexm_take_vectors();
 #endif
     start_c();
+}
+
+void cortexm_take_vectors(void)
+{
+    mmio_write32(SCB_VTOR, (uint32_t)(uintptr_t)vectors);
 }
 
 /* The stack pointer may be what is wrong: start afresh from the top, keeping the old one. */

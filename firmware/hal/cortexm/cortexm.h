@@ -10,6 +10,10 @@
 /* Resets the chip by AIRCR.SYSRESETREQ, after noting the cause. */
 _Noreturn void cortexm_reset(enum hal_reset_cause cause);
 
+/* Takes exceptions from this image's table. Start-up code has done so on Armv7-M and newer; on a
+ * Cortex-M0+ that has the register, hal_init() does. */
+void cortexm_take_vectors(void);
+
 /* Starts SysTick at the core's clock, with an interrupt at every 2^24 ticks. */
 void cortexm_systick_start(void);
 

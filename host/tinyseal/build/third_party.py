@@ -1,9 +1,9 @@
 """C sources of others for the build: fetched once, pinned and hash-checked; never pasted.
 
-PyPI carries what we need: the wheel `bakenn` has CMSIS-NN 4.0.0 and the CMSIS core headers, with
-licence and provenance, and the sdist `pymonocypher` has Monocypher. They are unpacked, never
+PyPI carries what firmware needs: the wheel `bakenn` has CMSIS-NN 4.0.0 and the CMSIS core headers,
+with licence and provenance, and the sdist `pymonocypher` has Monocypher. They are unpacked, never
 installed: nothing of their own Python runs in a firmware build. CMSIS-NN may also be a user's own
-checkout.
+checkout. npm carries an emulator, rp2040js, which is fetched when a board that it runs is started.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tinyseal.errors import BuildError
 
 @dataclass(frozen=True)
 class _Package:
-    """A pinned file on PyPI, and the part of it that is unpacked."""
+    """A pinned file on PyPI or npm, and the part of it that is unpacked."""
 
     title: str
     folder: str  # in the cache
@@ -36,7 +36,8 @@ class _Package:
     tree_sha256: str  # of what is unpacked, see _tree_sha256
     root: PurePosixPath  # the folder inside that is unpacked
     names: tuple[str, ...]  # the files directly in root to take; none: the folders in root, whole
-    way_out: str  # what to do where PyPI is out of reach
+    way_out: str  # what to do where that is out of reach
+    is_of_npm: bool = False
 
 
 _CMSIS_NN: Final = _Package(
@@ -60,6 +61,17 @@ _MONOCYPHER: Final = _Package(
     root=PurePosixPath("pymonocypher-4.0.3.4"),
     names=("monocypher.c", "monocypher.h", "LICENSE.txt"),
     way_out="connect once",
+)
+_RP2040JS: Final = _Package(
+    title="rp2040js",
+    folder="rp2040js-1.4.1",
+    requirement="rp2040js@1.4.1",
+    sha256="83328017cf7e503477e8d218cb742d3e843782d795edd175a0b81346c194e56f",
+    tree_sha256="4085db6bcab4451b40e24a0ab7a8bbe689680a9eea68157d29a53a89e8a20b3f",
+    root=PurePosixPath("package/dist"),
+    names=(),
+    way_out="connect once",
+    is_of_npm=True,
 )
 
 VERSION: Final = "4.0.0"
@@ -145,6 +157,12 @@ def monocypher(cache: Path) -> Monocypher:
     return Monocypher(folder, source, frame.parent)
 
 
+def rp2040js(cache: Path) -> Path:
+    """The script to import of rp2040js in `cache`, fetched if it is not there yet; BuildError as
+    cmsis_nn."""
+    return _fetch(_RP2040JS, cache) / "cjs" / "index.js"
+
+
 def _without_bodies(source: Path, functions: Iterable[str]) -> str:
     """The text of `source` with a prototype in place of each of its static `functions`."""
     text = _read(source)
@@ -180,6 +198,33 @@ def _fetch(package: _Package, cache: Path) -> Path:
 
 
 def _download(package: _Package, folder: Path) -> Path:
+    return (_from_npm if package.is_of_npm else _from_pypi)(package, folder)
+
+
+def _from_npm(package: _Package, folder: Path) -> Path:
+    try:
+        result = subprocess.run(
+            ["npm", "pack", "--silent", f"--pack-destination={folder}", package.requirement],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except FileNotFoundError as e:
+        raise BuildError(f"{package.title}: npm is missing; apt-get install npm") from e
+    files = [*folder.glob("*.tgz")]
+    if result.returncode or not files:
+        raise BuildError(
+            f"{package.title}: cannot fetch {package.requirement} from npm "
+            f"(npm: {result.returncode}); {package.way_out}"
+        )
+    found = hashlib.sha256(files[0].read_bytes()).hexdigest()
+    if found != package.sha256:
+        raise BuildError(
+            f"{package.title}: npm's {package.requirement} has SHA-256 {found}, expected "
+            f"{package.sha256}"
+        )
+    return files[0]
+
+
+def _from_pypi(package: _Package, folder: Path) -> Path:
     pinned = folder / "requirements.txt"
     pinned.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
     # With --no-deps --require-hashes pip takes the one file that has the hash, or none.

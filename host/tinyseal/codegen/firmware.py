@@ -105,6 +105,7 @@ def _script(
         fetch_offset=board.fetch_offset,
         entry=entry(board.core),
         image=image,
+        is_first=image == bootloader_place(board),
         ram=main_ram(board),
         arenas=arenas,
         stack_bytes=stack_bytes or firmware_of(board).stack_bytes,

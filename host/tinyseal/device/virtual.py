@@ -11,6 +11,7 @@ from tinyseal.board import Board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.device.host import HostBoard
 from tinyseal.device.qemu import QemuBoard
+from tinyseal.device.rp2040 import Rp2040Board
 from tinyseal.errors import DeviceError
 
 
@@ -79,6 +80,8 @@ def power_up(
         raise DeviceError(f"{elf}: no such file; build it with scons board={board.name}")
     if board.runner.kind == "qemu":
         return QemuBoard(board, board.runner, elf, extra, flash, image, storage)
+    if board.runner.kind == "rp2040js":
+        return Rp2040Board(board, board.runner, elf, extra, flash, image, storage)
     if extra:
         raise DeviceError(f"{board.name}: is no QEMU board; this needs one")
     return HostBoard(board, elf, flash, image, storage)

@@ -6,7 +6,7 @@ core: the instructions that `tinyseal bench --kernels reference --json` counts, 
 summed over the layers of the MLPerf Tiny models that the kernel runs. To calibrate anew, run it
 for each board and model and divide the layers' `instructions` by `Kernel.instructions` of the
 plan's steps. CORE_FACTORS stands in where nothing has been measured; Cortex-M3, M7 and M33 run
-portable code as the M4 does. Cycles are instructions times the board's
+portable code as the M4 does, Cortex-M0+ as the M0. Cycles are instructions times the board's
 `cost.cycles_per_instruction`.
 
 Code sizes come from the `size.json` of the same builds. Both are estimates, and good enough to
@@ -25,6 +25,7 @@ from tinyseal.plan.model import Plan
 # Instructions against the M4's, on average over the kernels measured.
 CORE_FACTORS: Final[dict[Core, float]] = {
     Core.M0: 2.0,  # two-address Thumb, eight low registers, no multiply-accumulate
+    Core.M0PLUS: 2.0,
     Core.M3: 1.0,
     Core.M4: 1.0,
     Core.M7: 1.0,
@@ -36,7 +37,12 @@ CORE_FACTORS: Final[dict[Core, float]] = {
     Core.HOST: 1.0,
 }
 # Cores whose instruction set makes portable code that of another.
-ALIKE: Final[dict[Core, Core]] = {Core.M3: Core.M4, Core.M7: Core.M4, Core.M33: Core.M4}
+ALIKE: Final[dict[Core, Core]] = {
+    Core.M0PLUS: Core.M0,
+    Core.M3: Core.M4,
+    Core.M7: Core.M4,
+    Core.M33: Core.M4,
+}
 
 M0, M4, M55, RV32 = Core.M0, Core.M4, Core.M55, Core.RV32IMC
 CALIBRATION: Final[dict[str, dict[Core, float]]] = {
