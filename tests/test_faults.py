@@ -3,6 +3,7 @@
 import json
 import random
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from typer.testing import CliRunner
 
 from tinyseal.cli import app
 from tinyseal.device import faults
-from tinyseal.device.faults import Kind, Outcome, Target
-from tinyseal.errors import DeviceError
+from tinyseal.device.faults import Fault, Kind, Outcome, Second, Target
+from tinyseal.errors import BoardError, DeviceError
 
 NAIVE = Path(__file__).parent / "naive_boot"
 SLOT = 0x8000
@@ -67,9 +68,24 @@ def test_every_kind_of_fault_brings_the_naive_verifier_down(naive_elf):
 
 def test_double_faults_run_and_fall_too(naive_elf):
     attacked, visits = path(naive_elf)
-    chosen = faults.random_doubles(visits, 40, random.Random(1))
+    chosen = faults.random_doubles(visits, 300, random.Random(1))
+    kinds = {(fault.kind, fault.second.kind) for fault in chosen}
+    assert len(kinds) == len(Kind) ** 2
     tally = faults.inject(attacked, chosen, 100_000)
-    assert tally.count == 40
+    assert tally.count == 300 and tally.outcomes[Outcome.RAN] > 0
+
+
+def test_a_second_fault_is_like_a_first_one_there(naive_elf):
+    """A fault that does nothing, then one that brings the verifier down by itself."""
+    attacked, visits = path(naive_elf)
+    singles = [f for f in faults.every_fault(visits[20:]) if not f.visit.behind_it]
+    fallen = faults.inject(attacked, singles, 100_000).fallen
+    first = Fault(Kind.CLEAR, visits[10], 12)  # a register that nothing holds
+    pairs = [
+        replace(first, second=Second(f.visit.step - visits[10].step, f.kind, f.detail))
+        for f in fallen
+    ]
+    assert pairs and faults.inject(attacked, pairs, 100_000).outcomes == {Outcome.RAN: len(pairs)}
 
 
 def test_good_image_is_no_target(naive_elf):
@@ -105,6 +121,12 @@ def test_glitched_bootloader_runs_no_ciphertext(board, campaign):
     report = json.loads(done.stdout)
     assert report["count"] >= count and report["failures"] == 0
     assert {run["image"] for run in report["runs"]} == {"sealed", "ciphertext"}
+
+
+def test_a_core_that_unicorn_does_not_know_is_refused():
+    done = CliRunner().invoke(app, ["torture", "faults", "--board", "qemu-m55"])
+    assert isinstance(done.exception, BoardError)
+    assert "qemu-m55: Unicorn knows no cortex-m55" in str(done.exception)
 
 
 def test_unknown_kind_of_image_is_named():

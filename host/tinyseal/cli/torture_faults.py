@@ -14,7 +14,7 @@ from tinyseal.board import load_board
 from tinyseal.build.firmware import DEFAULT_MODEL, Request
 from tinyseal.build.scons import build
 from tinyseal.cli.output import JsonOption, console, errors, print_json
-from tinyseal.device.attack import attack
+from tinyseal.device.attack import attack, require_attackable
 
 
 def faults(
@@ -35,12 +35,13 @@ def faults(
     as_json: bool = JsonOption,
 ) -> None:
     """Glitches the bootloader on its way to a verdict: skipped instructions, cleared registers,
-    flipped bits of instructions, pairs of skips. No bad image may ever run. `path` counts the
+    flipped bits of instructions, pairs of them. No bad image may ever run. `path` counts the
     instructions of the program that refuse that image, `hit` those of them that were glitched.
 
     Example: tinyseal torture faults --board qemu-m4 --count 0
     """
     request = Request(load_board(board), DEFAULT_MODEL)
+    require_attackable(request.board)
     build(request)
     started = time.monotonic()
     with Progress(console=errors, transient=True, disable=as_json) as progress:

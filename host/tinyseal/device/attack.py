@@ -123,6 +123,7 @@ def attack(
 
     UsageError for a kind there is not, BoardError for a board that is no Cortex-M with flash.
     """
+    require_attackable(board)
     dice = random.Random(seed)
     private = Ed25519PrivateKey.from_private_bytes(dice.randbytes(32))
     stranger = Key(private.public_key(), private, "stranger")
@@ -155,9 +156,19 @@ def attack(
     return results
 
 
-def _target(board: Board, bootloader: Path, image: bytes) -> Target:
+def require_attackable(board: Board) -> None:
+    """BoardError for a board that Unicorn cannot be."""
     if board.flash is None or board.boot is None or not board.core.is_arm:
         raise BoardError(f"{board.name}: faults are injected into Cortex-M boards with flash only")
+    if board.core.has_mve:
+        raise BoardError(
+            f"{board.name}: Unicorn knows no {board.core.value}; glitch a board of another "
+            "Cortex-M, its bootloader is of the same source"
+        )
+
+
+def _target(board: Board, bootloader: Path, image: bytes) -> Target:
+    assert board.flash is not None and board.boot is not None
     flash = board.flash_memory
     assert flash is not None
     counters = board.partitions("counter")[0]
@@ -235,4 +246,7 @@ def _result(
 
 def _told(fault: Fault) -> str:
     detail = f" {fault.detail}" if fault.kind is not Kind.SKIP else ""
-    return f"{fault.kind.value}{detail} at {fault.visit.address:#x}, step {fault.visit.step}"
+    told = f"{fault.kind.value}{detail} at {fault.visit.address:#x}, step {fault.visit.step}"
+    if fault.second:
+        told += f"; {fault.second.after} on: {fault.second.kind.value} {fault.second.detail}"
+    return told

@@ -4,7 +4,7 @@ glitch.c runs the ELF under Unicorn, from reset, with a bad image in flash. Ever
 exactly the state that the path without faults has at its instruction, and none sees another's.
 
 Model of the attacker: instruction skip, register cleared, one bit of a fetched instruction
-flipped; singly, or two skips in one run. After Moro et al., "Formal verification of a software
+flipped; singly, or two of them in one run. After Moro et al., "Formal verification of a software
 countermeasure against instruction skip attacks", 2014, and Riviere et al., "High precision fault
 injections on the instruction cache of ARMv7-M architectures", 2015.
 """
@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -33,6 +33,7 @@ from tinyseal.errors import DeviceError
 SOURCE: Final = Path(__file__).with_name("glitch.c")
 # Of a Cortex-M, but the system control space; they read 0 where none wrote.
 DEVICES: Final = ((0x40000000, 0x40000000), (0xE0000000, 0xE000), (0xE000F000, 0xF1000))
+REGISTERS: Final = 14  # 0 to 12, lr
 BLOCK: Final = 256  # faults that one process is given in a row: those of a step stay together
 ALL_VISITS: Final = 0
 
@@ -50,10 +51,9 @@ class Kind(enum.Enum):
     SKIP = "skip"
     CLEAR = "clear"  # a register that the instruction before wrote
     FLIP = "flip"  # a bit of the instruction
-    DOUBLE = "double"  # two skips
 
 
-_KINDS: Final = (Kind.SKIP, Kind.CLEAR, Kind.FLIP, Kind.DOUBLE)  # as glitch.c numbers them
+_KINDS: Final = (Kind.SKIP, Kind.CLEAR, Kind.FLIP)  # as glitch.c numbers them; 3: none
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,20 @@ class Visit:
 
 
 @dataclass(frozen=True)
+class Second:
+    """A second fault in one run, wherever the first one has led."""
+
+    after: int  # instructions
+    kind: Kind
+    detail: int = 0  # CLEAR: register; FLIP: bit, of a short instruction modulo its bits
+
+
+@dataclass(frozen=True)
 class Fault:
     kind: Kind
     visit: Visit
-    detail: int = 0  # CLEAR: register; FLIP: bit; DOUBLE: instructions until the second skip
+    detail: int = 0  # CLEAR: register; FLIP: bit
+    second: Second | None = None
 
 
 @dataclass
@@ -175,12 +185,21 @@ def every_fault(visits: Iterable[Visit]) -> Iterator[Fault]:
 
 
 def random_doubles(visits: Sequence[Visit], count: int, dice: random.Random) -> list[Fault]:
-    """Pairs of skips: half close together, half anywhere."""
+    """Pairs of faults of any kinds: half close together, half anywhere."""
     faults = []
     for i in range(count):
         visit = dice.choice(visits)
         room = visits[-1].step - visit.step + 1
-        faults.append(Fault(Kind.DOUBLE, visit, dice.randrange(min(room, 8) if i % 2 else room)))
+        after = dice.randrange(min(room, 8) if i % 2 else room)
+        kind = dice.choice(_KINDS)
+        detail = {
+            Kind.SKIP: 0,
+            Kind.CLEAR: dice.randrange(REGISTERS),
+            Kind.FLIP: dice.randrange(32),
+        }
+        second = Second(after, kind, detail[kind])
+        first = dice.choice(list(every_fault([visit])) if i % 3 else [Fault(Kind.SKIP, visit)])
+        faults.append(replace(first, second=second))
     return faults
 
 
@@ -246,7 +265,9 @@ def _suffer(
 def _line(fault: Fault) -> str:
     v = fault.visit
     numbers = (_KINDS.index(fault.kind), v.step, v.address, v.size, v.behind_it, fault.detail)
-    return "fault " + " ".join(f"{n:x}" for n in numbers)
+    s = fault.second
+    second = (s.after, _KINDS.index(s.kind), s.detail) if s else (0, len(_KINDS), 0)
+    return "fault " + " ".join(f"{n:x}" for n in (*numbers, *second))
 
 
 @contextmanager
@@ -265,8 +286,8 @@ def _describe(target: Target, content: IO[bytes]) -> Iterator[str]:
     """The target in glitch.c's words; what lies in memory goes to `content`."""
     from unicorn import arm_const
 
-    core = target.core.replace("cortex-m55", "cortex-m33")  # its base: Armv8-M Mainline
-    yield f"core {getattr(arm_const, 'UC_CPU_ARM_' + core.upper().replace('-', '_')):x}"
+    core = target.core.upper().replace("-", "_")
+    yield f"core {getattr(arm_const, 'UC_CPU_ARM_' + core):x}"
     for address, size in target.memories:
         yield f"memory {address:x} {size:x}"
     for address, size in _gaps(DEVICES, target.memories):

@@ -19,8 +19,8 @@
  *                           PASSES visits (0: all) and, of those between, about MIDDLE
  * which prints `path STEPS OUTCOME`, then `visit STEP ADDRESS SIZE BEHIND FRESH`, or faults,
  * sorted by where they are laid, STEP - BEHIND,
- *   fault KIND STEP ADDRESS SIZE BEHIND DETAIL
- * which prints the outcome of each.
+ *   fault KIND STEP ADDRESS SIZE BEHIND DETAIL AFTER KIND DETAIL
+ * (AFTER so many instructions a second one, wherever that is; KIND 3: none), which prints the outcome of each.
  *
  * A run ends early where it must end like another: at a mark, in a state that the path without
  * faults or an earlier run was in there. The state is r0 to r11, sp, lr and all memory but the
@@ -53,7 +53,7 @@
 #define FLASH_EALIGN (-3)
 
 enum outcome { RESTED, RAN, CRASHED, HUNG, NONE };
-enum kind { SKIP, CLEAR, FLIP, DOUBLE };
+enum kind { SKIP, CLEAR, FLIP, NOTHING };
 enum stop { GOING, AT_STEP, AT_NEXT, AT_FLASH, AT_END };
 enum code { IS_PATH = 1, IS_MARK = 2, IS_REST = 4, IS_FLASH = 8 };
 enum touched { IN_RUN = 1, ON_PATH = 2, EXECUTED = 4 };
@@ -85,6 +85,7 @@ struct fault {
     unsigned kind;
     uint64_t step;
     unsigned address, size, behind, detail;
+    unsigned after, second, second_detail;
 };
 
 static uc_engine *cpu;
@@ -456,7 +457,8 @@ static unsigned kind_of(uint32_t at)
     return is_in(&code, at) ? code_kinds[(at - code.start) / 2] : 0;
 }
 
-/* Where no image was put: a halfword of ones begins no instruction that these cores have. */
+/* Erased flash. Nothing of an image runs there: an instruction that begins with a halfword of ones
+ * is undefined, so it faults (Armv7-M ARM, A5.3.18: op1 11xxxx). */
 static int is_erased(uint32_t at)
 {
     uint16_t halfword;
@@ -855,6 +857,23 @@ static uint32_t size_at(uint32_t at) /* Armv7-M ARM, A5.1 */
     return halfword(at) >> 11 >= 0x1d ? 4 : 2;
 }
 
+/* The second fault, wherever the first one has led. */
+static void suffer_again(unsigned kind, unsigned detail)
+{
+    const uint32_t pc = get(UC_ARM_REG_PC) & ~1u;
+    const uint32_t size = size_at(pc);
+
+    stopped = GOING;
+    if (kind == CLEAR) {
+        set(register_id(detail), 0);
+    } else if (kind == SKIP) {
+        set(UC_ARM_REG_PC, (pc + size) | 1);
+    } else if (is_in(&code, pc)) {
+        step_bent(&(struct fault){ .kind = FLIP, .address = pc, .size = size,
+                                   .detail = detail % (8 * size) });
+    }
+}
+
 /* Stopped where the fault is laid: the fault, then on to the end. */
 static enum outcome suffer(const struct fault *fault)
 {
@@ -867,13 +886,11 @@ static enum outcome suffer(const struct fault *fault)
     } else {
         set(UC_ARM_REG_PC, (fault->address + fault->size) | 1);
     }
-    if (stopped != AT_END && fault->kind == DOUBLE) {
-        to_skip = fault->detail;
+    if (stopped != AT_END && fault->second != NOTHING) {
+        to_skip = fault->after;
         visit = pass_some;
         if (run() == AT_NEXT) {
-            const uint32_t pc = get(UC_ARM_REG_PC) & ~1u;
-
-            set(UC_ARM_REG_PC, (pc + size_at(pc)) | 1);
+            suffer_again(fault->second, fault->second_detail);
         }
     }
     run_mark_count = 0;
@@ -906,9 +923,10 @@ static void inject(void)
     step = 0;
     stop_step = UINT64_MAX;
     while (fgets(line, sizeof line, stdin)) {
-        if (sscanf(line, "fault %x %" SCNx64 " %x %x %x %x", &f.kind, &f.step, &f.address,
-                   &f.size, &f.behind, &f.detail) != 6) {
-            die("a fault is six numbers");
+        if (sscanf(line, "fault %x %" SCNx64 " %x %x %x %x %x %x %x", &f.kind, &f.step,
+                   &f.address, &f.size, &f.behind, &f.detail, &f.after, &f.second,
+                   &f.second_detail) != 9) {
+            die("a fault is nine numbers");
         }
         if (f.step - f.behind != stop_step) {
             stop_step = f.step - f.behind;
