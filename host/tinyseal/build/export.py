@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -40,7 +41,7 @@ def library_files(made: Plan, kernels: KernelSet, kind: Kind) -> dict[str, bytes
     """Every file of the library, by its path in there."""
     texts = generate_model_sources(made, kernels.value)
     sources = {name: text.encode() for name, text in texts.items()}
-    sources |= _closure(sources)
+    sources |= closure(sources, "tinyseal.h", _ROOTS)
     units = sorted(name for name in sources if name.endswith(".c"))
     around = generate_library(made, kind, units)
     return {
@@ -50,15 +51,16 @@ def library_files(made: Plan, kernels: KernelSet, kind: Kind) -> dict[str, bytes
     }
 
 
-def write_library(files: dict[str, bytes], folder: Path) -> None:
-    """Into a new or empty folder, or over an earlier export, whose src/ is replaced. UsageError."""
+def write_library(files: dict[str, bytes], folder: Path, mark: Path = _MARK) -> None:
+    """Into a new or empty folder, or over an earlier export: one where `mark` is, whose folder is
+    replaced. UsageError."""
     try:
         if folder.exists() and any(folder.iterdir()):
-            if not (folder / _MARK).is_file():
+            if not (folder / mark).is_file():
                 raise UsageError(
                     f"{folder}: not empty, and not an earlier export; give a new folder"
                 )
-            shutil.rmtree(folder / "src")
+            shutil.rmtree(folder / mark.parent)
         for path, data in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
@@ -80,16 +82,16 @@ def write_zip(made: Plan, files: dict[str, bytes], out: Path) -> None:
         raise UsageError(f"{out}: cannot be written: {e.strerror}") from e
 
 
-def _closure(made: dict[str, bytes]) -> dict[str, bytes]:
-    """The project's files that the generated ones and the public functions need: the headers they
+def closure(made: dict[str, bytes], start: str, roots: Sequence[Path]) -> dict[str, bytes]:
+    """The files under `roots` that the generated ones and the header `start` need: the headers they
     include, the source beside each header, and what those include."""
-    waiting = {"tinyseal.h", *(n for data in made.values() for n in _included(data))}
+    waiting = {start, *(n for data in made.values() for n in _included(data))}
     found: dict[str, bytes] = {}
     while waiting:
         name = waiting.pop()
         if name in made or name in found:
             continue
-        for path in _header_and_source(name):
+        for path in _header_and_source(name, roots):
             here = PurePosixPath(name).with_name(path.name)
             found[str(here)] = path.read_bytes()
             for included in _included(found[str(here)]):
@@ -98,8 +100,8 @@ def _closure(made: dict[str, bytes]) -> dict[str, bytes]:
     return found
 
 
-def _header_and_source(name: str) -> list[Path]:
-    header = next((root / name for root in _ROOTS if (root / name).is_file()), None)
+def _header_and_source(name: str, roots: Sequence[Path]) -> list[Path]:
+    header = next((root / name for root in roots if (root / name).is_file()), None)
     if header is None:
         raise BuildError(f"{name}: included by a source of the export, and nowhere in firmware/")
     return [path for path in (header, header.with_suffix(".c")) if path.is_file()]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -172,6 +173,67 @@ def _without_bodies(source: Path, functions: Iterable[str]) -> str:
         if count != 1:
             raise BuildError(f"{source}: has {count} functions {name}, expected one")
     return text
+
+
+MICROPYTHON_VERSION: Final = "1.26.1"
+_MICROPYTHON_FILE: Final = f"micropython_{MICROPYTHON_VERSION}+ds.orig.tar.xz"
+_MICROPYTHON_SHA256: Final = "f5ad2ec89d3e921f753d448955af98b6005655f84ba26087dde6ba0e8d062f34"
+_APT_HELPER: Final = "/usr/lib/apt/apt-helper"
+
+
+def micropython(cache: Path, checkout: Path | None = None) -> Path:
+    """MicroPython's source in `cache`, fetched if it is not there yet; or that at `checkout`.
+
+    Debian's newer suites have it. apt takes it from wherever it takes packages from on this
+    machine, and checks the hash. BuildError says the way out.
+    """
+    if checkout is not None:
+        if not (checkout / "tools" / "mpy_ld.py").is_file():
+            raise BuildError(
+                f"{checkout}: no tools/mpy_ld.py; give the top of a MicroPython source"
+            )
+        return checkout.resolve()
+    folder = cache / f"micropython-{MICROPYTHON_VERSION}"
+    if folder.exists():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        archive = Path(scratch) / _MICROPYTHON_FILE
+        _download_from_debian(f"pool/main/m/micropython/{_MICROPYTHON_FILE}", archive)
+        if hashlib.sha256(archive.read_bytes()).hexdigest() != _MICROPYTHON_SHA256:
+            raise BuildError(f"{_MICROPYTHON_FILE}: not the file that is pinned")
+        with tarfile.open(archive) as sources:
+            sources.extractall(scratch)  # pinned by its hash
+        try:
+            (Path(scratch) / folder.name).rename(folder)  # whole or not at all
+        except OSError:
+            if not folder.exists():  # else another build was faster
+                raise
+    return folder
+
+
+def _download_from_debian(path: str, target: Path) -> None:
+    """A file of Debian's archive; BuildError."""
+    way_out = "give your own source of it with --micropython DIR"
+    if shutil.which("apt-get") is None or not Path(_APT_HELPER).exists():
+        raise BuildError(f"{target.name}: no apt here to fetch it with; {way_out}")
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Component: main"],
+        capture_output=True, text=True, check=False,
+    ).stdout.split()  # fmt: skip
+    archives = list(dict.fromkeys(uri for uri in listed if "security" not in uri))
+    why = "apt knows no Debian archive; apt-get update"
+    for uri in archives:
+        result = subprocess.run(
+            [_APT_HELPER, "download-file", f"{uri.rstrip('/')}/{path}", str(target),
+             f"SHA256:{_MICROPYTHON_SHA256}"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if result.returncode == 0:
+            return
+        lines = [line for line in result.stderr.splitlines() if line.startswith("E:")]
+        why = lines[0].removeprefix("E:").strip() if lines else f"apt: {result.returncode}"
+    raise BuildError(f"{target.name}: cannot be fetched ({why}); {way_out}")
 
 
 def _fetch(package: _Package, cache: Path) -> Path:

@@ -1,37 +1,56 @@
-"""`tinyseal export`: a model as a library for PlatformIO, ESP-IDF, CMake or Arduino."""
+"""`tinyseal export`: a model for other people's builds; one command a kind of build."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import typer
 
+from tinyseal.build import micropython as micropython_build
+from tinyseal.build import third_party
 from tinyseal.build.export import KERNELS, library_files, plan_export, write_library, write_zip
-from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, Request
+from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, THIRD_PARTY, Request
 from tinyseal.build.platformio import environment_of, pio_run
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.output import JsonOption, console, print_json
+from tinyseal.codegen.generate import Terms
 from tinyseal.codegen.library import EXAMPLE, Kind, environments, library_name
+from tinyseal.codegen.micropython import symbol
 from tinyseal.errors import PlanError, UsageError
 from tinyseal.graph.load import load_model
 from tinyseal.plan.choose import kernel_set
 from tinyseal.plan.kernels import KernelSet
 
-KindArgument = typer.Argument(..., help="Whose build it is for.")
 OutArgument = typer.Argument(..., help="The folder to write; with arduino, a .zip file.")
 ModelOption = typer.Option(DEFAULT_MODEL, "--model", "-m", help="A .tflite file.")
 BoardOption = typer.Option(DEFAULT_BOARD, "--board", "-b", help="A board, or a profile's path.")
 KernelsOption = typer.Option(
     KERNELS[0].value, "--kernels", help=f"{' or '.join(k.value for k in KERNELS)}."
 )
-EXAMPLES = """Examples:
+_EXAMPLES: Final = """Examples:
 
 tinyseal export platformio --model my.tflite --board esp32 lib/my_model
 
 tinyseal export cmake --model my.tflite --board qemu-m4 my_model
 
 tinyseal export arduino --model my.tflite my_model.zip
+
+tinyseal export micropython --model my.tflite --board qemu-m3 --mpy armv7m modules
 """
+_TITLES: Final = {
+    Kind.PLATFORMIO: "A PlatformIO library, with an example.",
+    Kind.ESPIDF: "An ESP-IDF component, with an example.",
+    Kind.CMAKE: "A CMake package, with an example.",
+    Kind.ARDUINO: "A library for Arduino's IDE, as a .zip file.",
+}
+
+app = typer.Typer(
+    help="Write a model as source for other people's builds.",
+    no_args_is_help=True,
+    epilog=_EXAMPLES,
+)
 
 
 def platformio(request: Request) -> int:
@@ -46,18 +65,27 @@ def platformio(request: Request) -> int:
     return 0
 
 
-def export(
-    kind: Kind = KindArgument,
-    out: Path = OutArgument,
-    model: Path = ModelOption,
-    board: str = BoardOption,
-    kernels: str = KernelsOption,
-    as_json: bool = JsonOption,
-) -> None:
-    """Write the model as a C library that any program can call: tinyseal_invoke().
+def _command(kind: Kind) -> Callable[..., None]:
+    """The command of a kind: they differ in nothing that the user gives."""
 
-    OUT must be new, empty or an earlier export, whose files are then written anew.
+    def command(
+        out: Path = OutArgument,
+        model: Path = ModelOption,
+        board: str = BoardOption,
+        kernels: str = KernelsOption,
+        as_json: bool = JsonOption,
+    ) -> None:
+        _export(kind, out, model, board, kernels, as_json)
+
+    command.__doc__ = f"""{_TITLES[kind]}
+
+    Any program can then call tinyseal_invoke(). OUT must be new, empty or an earlier export, whose
+    files are then written anew.
     """
+    return command
+
+
+def _export(kind: Kind, out: Path, model: Path, board: str, kernels: str, as_json: bool) -> None:
     profile = named_board(board)
     if not model.is_file():
         raise UsageError(f"{model}: no such file")
@@ -65,11 +93,7 @@ def export(
         raise UsageError(
             f"{out}: arduino writes a .zip file, the others a folder; give it such a name"
         )
-    try:
-        wanted = kernel_set(kernels)
-    except PlanError as e:
-        raise UsageError(str(e)) from e
-    wanted = wanted or KERNELS[0]
+    wanted = _kernel_set(kernels)
     made = plan_export(load_model(model), profile, wanted)
     files = library_files(made, wanted, kind)
     if kind is Kind.ARDUINO:
@@ -104,3 +128,88 @@ def export(
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _kernel_set(name: str) -> KernelSet:
+    try:
+        return kernel_set(name) or KERNELS[0]
+    except PlanError as e:
+        raise UsageError(str(e)) from e
+
+
+for _kind in Kind:
+    app.command(_kind.value)(_command(_kind))
+
+
+ModelsOption = typer.Option(
+    [DEFAULT_MODEL], "--model", "-m", help="A .tflite file; again for several models."
+)
+MpyOption = typer.Option(
+    [], "--mpy", help=f"Also a native .mpy for this: {', '.join(micropython_build.ARCHS)}."
+)
+SourceOption = typer.Option(
+    None, "--micropython", help="MicroPython's source, for --mpy; else Debian's is fetched."
+)
+MeteredOption = typer.Option(False, "--metered", help="Inferences must be paid for: on_charge().")
+
+
+@app.command()
+def micropython(
+    out: Path = OutArgument,
+    models: list[Path] = ModelsOption,
+    board: str = BoardOption,
+    kernels: str = KernelsOption,
+    metered: bool = MeteredOption,
+    mpy: list[str] = MpyOption,
+    source: Path | None = SourceOption,
+    as_json: bool = JsonOption,
+) -> None:
+    """A user C module `tinyseal` for MicroPython, and native .mpy files for stock firmware.
+
+    OUT must be new, empty or an earlier export, whose files are then written anew.
+    """
+    profile = named_board(board)
+    wanted = _kernel_set(kernels)
+    archs = [_arch(name) for name in dict.fromkeys(mpy)]
+    for model in models:
+        if not model.is_file():
+            raise UsageError(f"{model}: no such file")
+    plans = [plan_export(load_model(model), profile, wanted) for model in models]
+    if len({symbol(made) for made in plans}) < len(plans):
+        raise UsageError("two models of one name; rename a file")
+    terms = Terms(is_metered=metered)
+    top = third_party.micropython(ROOT / THIRD_PARTY, source) if archs else Path()
+    natives = {
+        f"mpy/{arch.name}/{made.graph.name}.mpy": micropython_build.build_native(
+            made, wanted.value, terms, arch, top
+        )
+        for arch in archs
+        for made in plans
+    }
+    files = micropython_build.module_files(plans, wanted.value, terms, list(natives)) | natives
+    write_library(files, out, micropython_build.MARK)
+    if as_json:
+        print_json(
+            {
+                "models": [made.graph.name for made in plans],
+                "out": str(out),
+                "board": profile.name,
+                "files": list(files),
+                "mpy": {path: len(data) for path, data in natives.items()},
+            }
+        )
+        return
+    console.print(
+        f"{out}: {', '.join(made.graph.name for made in plans)} for {profile.name}, {len(files)} "
+        f"files; make -C ports/PORT USER_C_MODULES={out.resolve()}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for path, data in natives.items():
+        console.print(f"{out}/{path}: {len(data):,} B", highlight=False, soft_wrap=True)
+
+
+def _arch(name: str) -> micropython_build.Arch:
+    if name not in micropython_build.ARCHS:
+        raise UsageError(f"no --mpy {name!r}; choices: {', '.join(micropython_build.ARCHS)}")
+    return micropython_build.ARCHS[name]
