@@ -111,14 +111,19 @@ class QemuBoard:
         if self._flash is None or not self._holds_flash:
             return
         self._command("stop")
-        start, size = self._in_memory()
+        taken = self.read(*self._in_memory())
         with tempfile.TemporaryDirectory(prefix="flash-", dir=self._flash.parent) as folder:
-            taken, whole = Path(folder) / "taken", Path(folder) / "whole"
-            # Of the processor's addresses; those of pmemsave are others on an nRF51.
-            self._command("memsave", {"val": start, "size": size, "filename": str(taken)})
-            whole.write_bytes(self._flash.read_bytes()[:-size] + taken.read_bytes())
+            whole = Path(folder) / "whole"
+            whole.write_bytes(self._flash.read_bytes()[: -len(taken)] + taken)
             shutil.copymode(self._flash, whole)
             whole.replace(self._flash)
+
+    def read(self, address: int, size: int) -> bytes:
+        """What is in memory, as the processor addresses it, while it runs or stands still."""
+        taken = Path(self._scratch.name) / "taken"
+        # Not pmemsave: its addresses are others on an nRF51.
+        self._command("memsave", {"val": address, "size": size, "filename": str(taken)})
+        return taken.read_bytes()
 
     def write(self, address: int, data: bytes) -> None:
         """Puts bytes into memory, flash included, by GDB's protocol. It stands still until `go`."""
