@@ -306,11 +306,12 @@ class PlatformIo(Strict):
 class Runner(Strict):
     """A virtual board: how to start it. The flash lies at the start of the file that keeps it; all
     of it is erased in a new one. With "qemu", `{elf}` among the arguments stands for the
-    bootloader, `{flash}` for that file. With "host", a process is the chip. "rp2040js" is the
-    emulator of that name."""
+    bootloader, `{flash}` for that file. With "host", a process is the chip; with "unicorn", one
+    that models an ESP32-C3 around Unicorn's processor. "rp2040js" is the emulator of that name."""
 
     kind: Annotated[
-        Literal["qemu", "host", "rp2040js"], Field(description='"qemu", "host" or "rp2040js"')
+        Literal["qemu", "host", "rp2040js", "unicorn"],
+        Field(description='"qemu", "host", "rp2040js" or "unicorn"'),
     ]
     binary: Text  # that must be there
     package: Text  # Debian package

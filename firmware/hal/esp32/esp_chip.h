@@ -35,6 +35,7 @@
 /* timer_group_reg.h: groups 0 and 1 */
 #define ESP_TIMG_WDTCONFIG0 { 0x3ff5f048u, 0x3ff60048u }
 #define ESP_TIMG_WDTWPROTECT { 0x3ff5f064u, 0x3ff60064u }
+#define ESP_TIMG_WDT_OFF 0u
 
 /* efuse_reg.h: EFUSE_BLK0_RDATA1 and 2, the MAC address */
 #define ESP_EFUSE_MAC_LOW 0x3ff5a004u

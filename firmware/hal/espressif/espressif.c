@@ -195,7 +195,7 @@ static void stop_watchdogs(void)
 
     for (uint32_t i = 0; i < sizeof config / sizeof config[0]; i++) {
         mmio_write32(protect[i], WDT_KEY);
-        mmio_write32(config[i], 0);
+        mmio_write32(config[i], ESP_TIMG_WDT_OFF);
         mmio_write32(protect[i], 0);
     }
     mmio_write32(ESP_RTC_WDTWPROTECT, WDT_KEY);

@@ -195,8 +195,7 @@ def source_groups(request: Request) -> list[SourceGroup]:
     nv, crypto, setup = firmware / "nv", firmware / "crypto", firmware / "setup"
     app, services = firmware / "app", firmware / "services"
     both = ("bootloader", "app")
-    vendor = (hal / "espressif",) if board.rom else ()
-    folders = (hal, hal / core_folder(board.core), *vendor, hal / firmware_of(board).hal)
+    folders = hal_folders(board)
     curve = monocypher(ROOT / THIRD_PARTY)
     of_boot = (hal, nv, crypto, boot, setup)
     of_curve = tuple(f"-isystem{_in_project(d)}" for d in (curve.include_dir, curve.frame_dir))
@@ -272,6 +271,13 @@ def rom_sources(core: Core) -> tuple[Path, ...]:
     image may use. The capsule has no way to another image's."""
     rom = _sources(Path("firmware/hal") / core_folder(core), pattern="rom.c")
     return (*rom, MEMORY) if core is Core.HOST else rom
+
+
+def hal_folders(board: Board) -> tuple[Path, ...]:
+    """The folders of firmware/hal a board is made of, relative to ROOT."""
+    hal = Path("firmware/hal")
+    vendor = (hal / "espressif",) if board.rom else ()
+    return (hal, hal / core_folder(board.core), *vendor, hal / firmware_of(board).hal)
 
 
 def core_folder(core: Core) -> str:

@@ -19,7 +19,7 @@ from tinyseal.build.firmware import (
     THIRD_PARTY,
     WARNINGS,
     bare_texts,
-    core_folder,
+    hal_folders,
     link,
     link_flags,
     require_toolchain,
@@ -83,8 +83,7 @@ def compile_firmware(
     compiler's first error.
     """
     require_toolchain(board)
-    hal = FIRMWARE / "hal"
-    folders = (hal, hal / core_folder(board.core), hal / firmware_of(board).hal)
+    folders = tuple(ROOT / folder for folder in hal_folders(board))
     of_board = (p for d in folders for p in sorted(d.glob("*.[cS]")))
     rom = (ROOT / p for p in rom_sources(board.core))
     sources = list(dict.fromkeys((*of_board, *rom, *sources)))

@@ -60,7 +60,8 @@ def image_place(board: Board, image: ImageName, slot: int) -> Placed:
 
 def generate_bare_script(board: Board) -> str:
     """For a firmware that runs from reset, without a bootloader, with the profile's arena."""
-    return _script(board, bootloader_place(board), board.arena_regions, None)
+    is_copied = board.rom is not None
+    return _script(board, bootloader_place(board), board.arena_regions, None, is_copied)
 
 
 def generate_bootloader_script(board: Board) -> str:

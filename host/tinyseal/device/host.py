@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import select
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final, Self
 
 from tinyseal.board import Board
+from tinyseal.build.esp import pack
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.native import compile_native
 from tinyseal.codegen.firmware import firmware_of
@@ -53,9 +56,10 @@ class HostBoard:
         flash = flash or Path(self._scratch.name) / "flash.bin"
         if not flash.exists():  # a new chip, with none of its bits burnt
             Path(f"{flash}.otp").unlink(missing_ok=True)
+        self._flash = flash
         open_flash(board, flash, image, storage)
         self._process = subprocess.Popen(
-            [str(chip()), str(elf), str(flash), *_map(board, id)],
+            self._command(board, elf, flash, id),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -126,7 +130,7 @@ class HostBoard:
     def _die_with_parent(self) -> None:
         self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    def _ports(self) -> tuple[str, str]:
+    def _ports(self) -> tuple[str, str | None]:
         assert self._process.stdout is not None
         text = b""
         while text.count(b"\n") < 2:
@@ -137,12 +141,46 @@ class HostBoard:
                 raise DeviceError(f"{self._name}: {self._last_words()}")
             text += data
         console, radio = text.decode().split()
-        return console, radio
+        return console, None if radio == "none" else radio
+
+    def _command(self, board: Board, elf: Path, flash: Path, id: str | None) -> list[str]:
+        return [str(chip()), str(elf), str(flash), *_map(board, id)]
 
     def _last_words(self) -> str:
         assert self._process.stderr is not None
         lines = self._process.stderr.read().decode(errors="replace").splitlines()
         return lines[-1] if lines else f"ended with code {self._process.wait()}"
+
+
+class UnicornBoard(HostBoard):
+    """An ESP32-C3 whose ROM, registers and flash are modelled around an emulated processor.
+
+    The ROM starts what lies in the flash. Without an `image` that is `elf`, packed for it.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        elf: Path,
+        flash: Path | None = None,
+        image: Path | None = None,
+        storage: bytes | None = None,
+    ) -> None:
+        super().__init__(board, elf, flash, image, storage)
+        if image is None:
+            pack(board, elf)
+            with self._flash.open("r+b") as f:
+                f.seek(board.partitions("bootloader")[0].offset)
+                f.write(elf.with_suffix(".bin").read_bytes())
+
+    def _command(self, board: Board, elf: Path, flash: Path, id: str | None) -> list[str]:
+        if importlib.util.find_spec("unicorn") is None:
+            raise DeviceError(f"{board.name}: the Python package unicorn is missing; ./setup test")
+        ram = [f"{m.base}:{m.bytes}" for m in board.memory if m.kind == "ram"]
+        return [sys.executable, "-m", "tinyseal.device.esp32c3", str(flash), *ram]
+
+    def write(self, address: int, data: bytes) -> None:
+        raise DeviceError(f"{self._name}: its memory cannot be written from outside")
 
 
 def _map(board: Board, id: str | None) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from tinyseal.board import Board
 from tinyseal.build.firmware import ROOT, Request
-from tinyseal.device.host import HostBoard
+from tinyseal.device.host import HostBoard, UnicornBoard
 from tinyseal.device.qemu import QemuBoard
 from tinyseal.device.rp2040 import Rp2040Board
 from tinyseal.errors import DeviceError
@@ -84,7 +84,8 @@ def power_up(
         return Rp2040Board(board, board.runner, elf, extra, flash, image, storage)
     if extra:
         raise DeviceError(f"{board.name}: is no QEMU board; this needs one")
-    return HostBoard(board, elf, flash, image, storage)
+    kind = UnicornBoard if board.runner.kind == "unicorn" else HostBoard
+    return kind(board, elf, flash, image, storage)
 
 
 def start(request: Request, extra: Sequence[str] = (), flash: Path | None = None) -> VirtualBoard:
