@@ -251,6 +251,12 @@ const struct hal hal = {
     .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
 };
 
+/* Polled: interrupts are not used yet. */
+const struct hal_uart *hal_listen(void)
+{
+    return &uart;
+}
+
 void hal_init(void)
 {
     const uint32_t *from = link_fast_load;
