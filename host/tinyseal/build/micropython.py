@@ -168,5 +168,10 @@ def _run(command: Sequence[str], what: str) -> str:
     if result.returncode:
         said = result.stderr + result.stdout  # mpy_ld's own errors are on stdout
         lines = [line for line in said.splitlines() if "rror" in line or "undefined" in line]
+        if "Traceback" in said:
+            raise BuildError(
+                f"{what}: MicroPython's mpy_ld.py cannot link this model; compile the module "
+                "into a firmware instead"
+            )
         raise BuildError(f"{what}: {lines[-1] if lines else said.strip()[-300:]}")
     return result.stdout
