@@ -20,11 +20,13 @@ from tinyseal.build.firmware import BUILD, ROOT, Request
 from tinyseal.cli import app
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.flasher import flash
+from tinyseal.device.hil import Job, run_jobs
 from tinyseal.device.rigs import BENCH, Rig, load_bench
 from tinyseal.device.virtual import start
-from tinyseal.errors import BoardError, DeviceError
+from tinyseal.errors import BoardError, DeviceError, UsageError
 
 AD = Path("models/ad_int8.tflite")
+VWW = Path("models/vww_int8.tflite")
 KWS = Path("models/kws_int8.tflite")
 SMALL = Path("tests/corpus/chain.tflite")
 TESTS = {
@@ -158,6 +160,32 @@ def test_rig_is_found_by_its_usb_serial_number():
     assert rig.model_copy(update={"usb_port": 1}).port(ports) == "/dev/ttyACM2"
     assert rig.model_copy(update={"usb_port": 2}).port(ports) is None
     assert rig.model_copy(update={"usb_serial": "C"}).port(ports) is None
+
+
+def test_hil_run_tests_a_board_in_a_folder_of_its_own():
+    words = ["hil", "run", "--model", str(SMALL), "--json", "host"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    (told,) = json.loads(done.stdout)["boards"]
+    assert (told["name"], told["passes"], told["failed"], told["passed"]) == ("host", True, 0, 13)
+    assert "hil/host/" in told["report"]
+    (suite,) = ET.parse(ROOT / told["report"]).iter("testsuite")
+    assert suite.get("name") == "hil-host"
+
+
+def test_a_board_that_cannot_be_built_says_why_and_fails():
+    (outcome,) = run_jobs([Job("qemu-m0", "qemu-m0")], 1, [f"model={VWW}"])
+    assert not outcome.is_good and outcome.passed == 0
+    assert "qemu-m0" in outcome.error and "log.txt" in outcome.error
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [([], "hil/bench.toml has no rigs"), (["nonesuch"], "no rig or virtual board 'nonesuch'")],
+)
+def test_unknown_boards_are_answered_in_one_line(words, expected):
+    done = CliRunner().invoke(app, ["hil", "run", *words])
+    assert isinstance(done.exception, UsageError) and expected in str(done.exception)
 
 
 def test_the_projects_bench_is_sound():

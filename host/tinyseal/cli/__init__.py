@@ -17,6 +17,7 @@ from tinyseal.cli import (
     export,
     flash,
     hil,
+    hil_run,
     inspect,
     keys,
     merge,
@@ -55,6 +56,7 @@ torture.app.command("link")(torture_link.link)
 torture.app.command("meter")(torture_meter.meter)
 torture.app.command("kernels")(torture_kernels.kernels)
 app.add_typer(torture.app, name="torture")
+hil.app.command("run")(hil_run.run)
 app.add_typer(hil.app, name="hil")
 meter.app.command("status")(meter_device.status)
 meter.app.command("redeem")(meter_device.redeem)

@@ -30,11 +30,6 @@ BenchOption = typer.Option(BENCH, "--bench", help="The file that describes the r
 app = typer.Typer(help="Boards under test: the rigs of hil/bench.toml, and virtual boards.")
 
 
-@app.callback()
-def hil() -> None:
-    pass  # keeps `list` a word of its own while it is the only one
-
-
 @dataclass(frozen=True)
 class Place:
     """Where a board may be tested."""
