@@ -10,7 +10,7 @@ README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
 
 def test_boards_are_those_of_the_profiles():
-    table = re.findall(r"^\| `([a-z0-9-]+)` \|", README, re.MULTILINE)
+    table = re.findall(r"^\| `([a-z0-9_-]+)` \|", README, re.MULTILINE)
     assert set(table) == {p.stem for p in BOARDS_DIR.glob("*.toml")}
 
 
