@@ -11,6 +11,8 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("repeatable")
 
+os.environ.setdefault("COLUMNS", "120")  # of the tables that tests read
+
 # With pytest -n, each process builds in a folder of its own.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TINYSEAL_BUILD", f"build/{os.environ['PYTEST_XDIST_WORKER']}")

@@ -12,6 +12,7 @@ import pytest
 from support.tflite_builder import ModelBuilder
 from tinyseal import cli
 from tinyseal.board import board_names, load_board
+from tinyseal.build.firmware import BUILD
 from tinyseal.codegen.generate import generate_capsule
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.planner import plan
@@ -166,8 +167,8 @@ def test_an_application_larger_than_its_slot_is_told(run, tmp_path, monkeypatch)
     monkeypatch.setattr("tinyseal.cli.check.ROOT", tmp_path)
     words = ("check", MODELS / "ad_int8.tflite", "--board", "qemu-m4")
     assert json.loads(run(*words, "--json")[1])["app"]["bytes"] is None
-    (tmp_path / "build/qemu-m4").mkdir(parents=True)
-    built = tmp_path / "build/qemu-m4/app_a.bin"
+    (tmp_path / BUILD / "qemu-m4").mkdir(parents=True)
+    built = tmp_path / BUILD / "qemu-m4/app_a.bin"
     built.write_bytes(bytes(257_216))
     assert run(*words)[0] == 0
     built.write_bytes(bytes(257_217))

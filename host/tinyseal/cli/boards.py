@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from tinyseal.board import COUNTERS, HEADER_BYTES, Board, board_names, load_board
 from tinyseal.cli.drawing import Range, ranges_text, ranges_with_gaps, size_text
@@ -94,7 +94,7 @@ def _summary(board: Board) -> dict[str, Any]:
 
 
 def _table(every: list[Board]) -> Table:
-    table = Table("name", "title", "core")
+    table = Table(Column("name", no_wrap=True), "title", "core")
     for column in ("flash", "RAM", "clock"):
         table.add_column(column, justify="right")
     table.add_column("runs on")

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 from rich.columns import Columns
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from tinyseal.board import Board
@@ -208,7 +208,7 @@ def _show(made: Plan, report: dict[str, Any]) -> None:
 
 
 def _layer_table(report: dict[str, Any]) -> Table:
-    table = Table("layer", "kernel", show_footer=True)
+    table = Table(Column("layer", no_wrap=True), "kernel", show_footer=True)
     table.columns[0].footer = "total"
     columns = {
         "MACs": "macs",
