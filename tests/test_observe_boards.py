@@ -91,7 +91,10 @@ def test_from_consent_to_the_verdict_on_drift(board, images, tmp_path, monkeypat
         dead[:] = -128
         infer(request, machine.port, dead)
         assert json.loads(cli("pull", *at, "--json"))["new"] == 3
-        assert json.loads(cli("report", "--json"))["verdict"] == "drifted"
+        page = tmp_path / "fleet.html"
+        told = cli("report", "--json", "--html", page, "--alert", code=3)
+        assert json.loads(told)["verdict"] == "drifted"
+        assert "Latency p99" in page.read_text() and page.read_text().count("<polyline") >= 7
         cli("consent", "none", "--key", owner, *at)
         refused = CliRunner().invoke(app, ["observe", "pull", *at])
         assert refused.exit_code == 1 and "owner does not allow" in str(refused.exception)

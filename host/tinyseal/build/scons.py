@@ -22,6 +22,8 @@ def build(request: Request) -> None:
     options += [f"family={request.terms.family}"] if request.terms.family else []
     options += [f"key={request.key}"] if request.key else []
     options += [f"encrypt={request.encrypt}"] if request.encrypt else []
+    if request.reference is not None:
+        options += [f"reference={request.reference}", f"window={request.window}"]
     if request.cmsis_nn is not None:
         options.append(f"cmsis_nn={request.cmsis_nn}")
     done = subprocess.run(

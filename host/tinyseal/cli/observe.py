@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
+from tinyseal.build.firmware import DEFAULT_BOARD, DEFAULT_MODEL
 from tinyseal.cli.database import DatabaseOption
 from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphrase_source
-from tinyseal.cli.output import JsonOption, console, print_json
+from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.cli.place import Place, placed
 from tinyseal.errors import UsageError
 
@@ -142,11 +143,18 @@ def find(database: str | None, device: str | None) -> list[Watched]:
     return found
 
 
+HtmlOption = typer.Option(None, "--html", help="Write a page with charts.")
+AlertOption = typer.Option(
+    False, "--alert", help="Exit with 3 if a device has drifted, or restarted by a fault."
+)
+ALERT_CODE = 3
 DeviceArgument = typer.Argument(None, help="Only this device, with its windows.")
 
 
 def report(
     device: str | None = DeviceArgument,
+    html: Path | None = HtmlOption,
+    alert: bool = AlertOption,
     database: str | None = DatabaseOption,
     as_json: bool = JsonOption,
 ) -> None:
@@ -154,14 +162,30 @@ def report(
 
     \b
     Example: tinyseal observe report
+             tinyseal observe report --html fleet.html --alert
              tinyseal observe report 000102030405060708090a0b0c0d0e0f --json
     """
+    found = find(database, device)
+    if html is not None:
+        from tinyseal.fleet.watch_page import render
+        from tinyseal.package.files import write_file
+
+        write_file(html, render(found).encode())
+    _print(found, as_json, device is not None)
+    facts = [d.to_json() for d in found]
+    if alert and any(f["verdict"] == "drifted" or f["faults"] for f in facts):
+        raise typer.Exit(ALERT_CODE)
+
+
+def _print(found: list[Watched], as_json: bool, with_windows: bool) -> None:
     from tinyseal.fleet.watch import fleet_verdict, window_json
 
-    found = find(database, device)
     if as_json:
         devices = [
-            {**d.to_json(), **({"records": [window_json(w) for w in d.windows]} if device else {})}
+            {
+                **d.to_json(),
+                **({"records": [window_json(w) for w in d.windows]} if with_windows else {}),
+            }
             for d in found
         ]
         print_json({"verdict": fleet_verdict(found), "devices": devices})
@@ -181,6 +205,43 @@ def report(
     console.print(table)
 
 
+BoardOption = typer.Option(DEFAULT_BOARD, "--board", "-b", help="A virtual board.")
+ModelOption = typer.Option(DEFAULT_MODEL, "--model", "-m", help="A .tflite file.")
+ReferenceOption = typer.Option(
+    ..., "--reference", help=".npy or .npz of calibration samples, as for scons."
+)
+
+
+def cost(
+    reference: Path = ReferenceOption,
+    board: str = BoardOption,
+    model: Path = ModelOption,
+    as_json: bool = JsonOption,
+) -> None:
+    """Instructions that statistics take of an inference on a virtual board.
+
+    \b
+    Example: tinyseal observe cost --reference calibration.npy --board qemu-m4
+    """
+    from rich.progress import Progress
+
+    from tinyseal.build.options import parse
+    from tinyseal.device.observe_cost import observe_cost
+
+    words = {"board": board, "model": str(model), "reference": str(reference.absolute())}
+    request = parse(words, [], [])
+    with Progress(console=errors, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        found = observe_cost(request, lambda text: bar.update(task, description=text))
+    if as_json:
+        print_json(found.to_json())
+        return
+    for name, value in found.to_json().items():
+        shown = f"{value:,}" if isinstance(value, int | float) else value
+        console.print(f"{name} {shown}", highlight=False)
+
+
 app.command("consent")(consent)
+app.command("cost")(cost)
 app.command("pull")(pull)
 app.command("report")(report)
