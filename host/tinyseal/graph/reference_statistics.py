@@ -151,7 +151,7 @@ def build_reference(graph: Graph, samples: npt.NDArray[Any], window: int = WINDO
         layout.groups,
         features,
         tuple(
-            Distribution(_shares(c, n), tuple(int(v) for v in limit))
+            Distribution(_shares(c, n, window), tuple(int(v) for v in limit))
             for c, n, limit in zip(cells, bins, limits, strict=True)
         ),
     )
@@ -164,9 +164,11 @@ def _feature(values: Ints) -> Feature:
     return Feature(tuple(edges), int(values.min()), int(values.max()))
 
 
-def _shares(cells: Ints, bins: int) -> tuple[int, ...]:
-    counts = np.bincount(cells, minlength=bins)
-    shares = (counts * 2 + 1) * SHARE_ONE // (2 * len(cells) + bins)
+def _shares(cells: Ints, bins: int, window: int) -> tuple[int, ...]:
+    """Half a count more in each bin, as of a window: so bins that stay empty here and there have
+    the same share, however many samples there were."""
+    counts = np.bincount(cells, minlength=bins) * window / len(cells)
+    shares = np.floor((counts * 2 + 1) * SHARE_ONE / (2 * window + bins)).astype(np.int64)
     return tuple(int(max(1, s)) for s in shares)
 
 
@@ -179,7 +181,7 @@ def _limits(rng: np.random.Generator, cells: list[Ints], bins: list[int], window
         old, new = order[:half], order[half:]
         drawn = rng.choice(new, (STREAM, window))
         for i, (cell, count) in enumerate(zip(cells, bins, strict=True)):
-            shares = np.array(_shares(cell[old], count), dtype=np.float64)
+            shares = np.array(_shares(cell[old], count, window), dtype=np.float64)
             counts = _histograms(cell[drawn], count)
             slow = _slow(counts)
             is_ordered = i < len(cells) - 1
