@@ -165,6 +165,10 @@ static const struct capsule capsule = {
 
 static struct boot_handover handover;
 
+/* The image that runs, as it must still lie there at the end. */
+static uint8_t running[2048];
+static uint32_t running_bytes;
+
 static void install(uint32_t image, uint32_t slot, uint8_t major)
 {
     const struct boot_bench_image from = {
@@ -177,6 +181,10 @@ static void install(uint32_t image, uint32_t slot, uint8_t major)
 
     if (boot_bench_write(image, slot, bytes, len)) {
         __builtin_trap();
+    }
+    if (image == BOOT_APP && slot == 0) {
+        memcpy(running, bytes, len);
+        running_bytes = len;
     }
 }
 
@@ -307,12 +315,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (setjmp(restarted) == 0) {
         serve();
     }
-    /* What ran is still there, whatever came. */
-    if (slots_running(BOOT_APP) != 0 || slots_look(BOOT_APP, 0)->status != BOOT_GOOD) {
-        __builtin_trap();
-    }
-    slots_forget(BOOT_APP, 0);
-    if (slots_look(BOOT_APP, 0)->status != BOOT_GOOD) {
+    /* What ran is still there, whatever came. Verifying it each time would take half of all time. */
+    uint8_t now_there[sizeof running];
+
+    if (slots_running(BOOT_APP) != 0
+        || nv_area_read(&boot_bench.unit[BOOT_APP].slot[0].area, 0, now_there, running_bytes)
+        || memcmp(now_there, running, running_bytes) != 0
+        || (slots_is_known(BOOT_APP, 0) && slots_look(BOOT_APP, 0)->status != BOOT_GOOD)) {
         __builtin_trap();
     }
     return 0;

@@ -74,11 +74,6 @@ int smp_start(struct smp_server *server, uint8_t *packet, uint32_t bytes)
     return 0;
 }
 
-int smp_is_busy(const struct smp_server *server)
-{
-    return server->running != 0;
-}
-
 static void rewind_answer(struct smp_server *server)
 {
     struct cbor_writer *const out = &server->request.out;

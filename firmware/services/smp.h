@@ -104,7 +104,10 @@ struct smp_server {
 int smp_start(struct smp_server *server, uint8_t *packet, uint32_t bytes);
 
 /* 1 from smp_start() on until the answer is there. */
-int smp_is_busy(const struct smp_server *server);
+static inline int smp_is_busy(const struct smp_server *server)
+{
+    return server->running != 0;
+}
 
 /* Does one thing for the request; nothing, when a handler is at it already and what it does calls
  * here. Returns the bytes of the answer in server->answer once it is
