@@ -17,8 +17,8 @@
 /* Bytes that came while a line was being served: the first that is not SMP's, perhaps behind one
  * that might have been. */
 static uint8_t held[2];
-static uint32_t held_bytes;
-static uint32_t maybe; /* 1: the last byte was such a one, and is in held[0] */
+static uint8_t held_bytes;
+static uint8_t maybe; /* 1: the last byte was such a one, and is in held[0] */
 
 /* A request, and behind it its answer. */
 static uint8_t frame[BOARD_SMP_BUFFER_BYTES + SMP_ANSWER_BYTES];
@@ -206,7 +206,7 @@ static void poll_console_smp(void)
         } else if (event == SMP_SERIAL_BEGIN) {
             lose_stream();
         } else if (event == SMP_SERIAL_OTHER) {
-            held_bytes = maybe + 1;
+            held_bytes = (uint8_t)(maybe + 1);
         }
         maybe = event == SMP_SERIAL_MAYBE;
         if (maybe) {
