@@ -2,16 +2,15 @@
 // behind the SSI, XIP that is off while the flash is programmed, and a reset by the watchdog.
 // SPDX-License-Identifier: Apache-2.0
 //
-// node rp2040.mjs MODULE BOOTLOADER.bin FLASH CONSOLE [MARKS COUNTS]: MODULE is rp2040js's index.js.
+// node rp2040.mjs MODULE BOOTLOADER.bin FLASH CONSOLE: MODULE is rp2040js's index.js.
 // The bootloader lies at the start of the flash, whatever FLASH has there; FLASH is kept up to date.
-// CONSOLE is a file descriptor. Lines on standard input: "go", "write ADDRESS HEX". MARKS and
-// COUNTS are as for icount.c, but what is counted are cycles.
+// CONSOLE is a file descriptor. Lines on standard input: "go", "write ADDRESS HEX".
 // Sections named here are those of the RP2040 data sheet.
 import fs from "node:fs";
 import readline from "node:readline";
 import { pathToFileURL } from "node:url";
 
-const [module_, bootloader, flashFile, line, marksFile, countsFile] = process.argv.slice(2);
+const [module_, bootloader, flashFile, line] = process.argv.slice(2);
 const { RP2040 } = (await import(pathToFileURL(module_))).default;
 
 const CONSOLE = Number(line);
@@ -168,7 +167,6 @@ class Machine {
     tx = [];
     looks = 0;
     wantsReset = false;
-    cycles = 0; // since power on
 
     powerOn() {
         this.build(new Uint8Array(264 * 1024));
@@ -298,9 +296,7 @@ class Machine {
         this.looks = 0;
         for (let i = 0; i < SLICE; i++) {
             if (core.PC < 0x4000) this.romCall(core);
-            if (marks) marks.at(core.PC, this.cycles);
             const cycles = core.executeInstruction();
-            this.cycles += cycles;
             waiting += cycles;
             if (waiting >= 125 || core.waiting) {
                 this.clock.tick(waiting * nanos);
@@ -317,38 +313,6 @@ class Machine {
     }
 }
 
-// Cycles of each inference, by the capsule's functions: as icount.c's, one row an inference.
-class Marks {
-    constructor(text) {
-        const [range, ...layers] = text.trim().split("\n");
-        [this.first, this.end] = range.split(" ").map((word) => parseInt(word, 16));
-        this.layers = new Map(layers.map((word, i) => [parseInt(word, 16), i + 1]));
-        this.row = null;
-    }
-    at(pc, now) {
-        if (this.row === null) {
-            if (pc !== this.first) return;
-            this.row = new Array(this.layers.size + 1).fill(0);
-            this.from = now;
-            this.part = 0;
-            this.back = machine.mcu.core.LR & ~1;
-            return;
-        }
-        let part = this.part;
-        if (pc >= this.first && pc < this.end) part = 0;
-        else if (this.layers.has(pc)) part = this.layers.get(pc);
-        else if (pc !== this.back) return;
-        this.row[this.part] += now - this.from;
-        this.from = now;
-        this.part = part;
-        if (pc === this.back) {
-            fs.appendFileSync(countsFile, this.row.join(" ") + "\n");
-            this.row = null;
-        }
-    }
-}
-
-const marks = marksFile ? new Marks(fs.readFileSync(marksFile, "utf8")) : null;
 const machine = new Machine();
 machine.powerOn();
 

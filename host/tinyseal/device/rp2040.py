@@ -10,7 +10,6 @@ import signal
 import subprocess
 import tempfile
 import tty
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -29,10 +28,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class Rp2040Board:
-    """A device/virtual.py VirtualBoard: a chip of which rp2040.mjs says what is emulated.
-
-    `extra` is what counts cycles, as CycleCounter gives it.
-    """
+    """A device/virtual.py VirtualBoard: a chip of which rp2040.mjs says what is emulated."""
 
     radio: str | None = None
 
@@ -41,7 +37,6 @@ class Rp2040Board:
         board: Board,
         runner: Runner,
         elf: Path,
-        extra: Sequence[str] = (),
         flash: Path | None = None,
         image: Path | None = None,
         storage: bytes | None = None,
@@ -63,7 +58,7 @@ class Rp2040Board:
         files = map(str, (SCRIPT, script, first, flash))
         try:
             self._process = subprocess.Popen(
-                [runner.binary, *files, str(console), *extra],
+                [runner.binary, *files, str(console)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

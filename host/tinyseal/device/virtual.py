@@ -80,10 +80,10 @@ def power_up(
         raise DeviceError(f"{elf}: no such file; build it with scons board={board.name}")
     if board.runner.kind == "qemu":
         return QemuBoard(board, board.runner, elf, extra, flash, image, storage)
-    if board.runner.kind == "rp2040js":
-        return Rp2040Board(board, board.runner, elf, extra, flash, image, storage)
     if extra:
         raise DeviceError(f"{board.name}: is no QEMU board; this needs one")
+    if board.runner.kind == "rp2040js":
+        return Rp2040Board(board, board.runner, elf, flash, image, storage)
     kind = UnicornBoard if board.runner.kind == "unicorn" else HostBoard
     return kind(board, elf, flash, image, storage)
 
