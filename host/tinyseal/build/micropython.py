@@ -85,6 +85,9 @@ def module_files(
     return {
         "README.md": generate_readme(plans, natives).encode(),
         "LICENSE": (ROOT / "LICENSE").read_bytes(),
+        "LICENSE.monocypher": (
+            monocypher(ROOT / THIRD_PARTY).include_dir / "LICENSE.txt"
+        ).read_bytes(),
         "tinyseal/tinyseal.pyi": (MODULE / "tinyseal.pyi").read_bytes(),
         **{f"tinyseal/{name}": text.encode() for name, text in texts.items()},
         **{f"tinyseal/src/{name}": sources[name] for name in sorted(sources)},
