@@ -1,6 +1,7 @@
-"""The module `tinyseal` of a MicroPython firmware; a native `.mpy` of a model has ABI and load()."""
+"""The module `tinyseal` of a MicroPython firmware; a native `.mpy` of a model has ABI, load()."""
 
-from typing import Callable, Protocol, TypedDict
+from collections.abc import Callable
+from typing import Protocol, TypedDict
 
 ABI: int
 """Version of the interface between module and model."""
