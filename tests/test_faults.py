@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 from typer.testing import CliRunner
 
 from tinyseal.cli import app
@@ -121,6 +122,23 @@ def test_glitched_bootloader_runs_no_ciphertext(board, campaign):
     report = json.loads(done.stdout)
     assert report["count"] >= count and report["failures"] == 0
     assert {run["image"] for run in report["runs"]} == {"sealed", "ciphertext"}
+
+
+def test_glitched_bootloader_refuses_a_bad_image_in_a_flash_without_addresses(campaign):
+    """Its start-up asks the chip; the driver is found by the layout that was compiled."""
+    count = 40 * campaign
+    words = ["torture", "faults", "--board", "qemu-m4-nor", "--kind", "signature", "--json"]
+    done = CliRunner().invoke(app, [*words, "--count", str(count)])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["count"] >= count and report["failures"] == 0
+    assert report["runs"][0]["path"] > 3000  # the signature was computed: its image was read
+    assert report["runs"][0]["outcomes"]["rested"] > 0
+
+
+def test_a_member_that_is_not_there_is_named(naive_elf):
+    with naive_elf.open("rb") as stream, pytest.raises(DeviceError, match="no struct hal with fl"):
+        faults.member(ELFFile(stream), "hal", "flash")
 
 
 def test_a_core_that_unicorn_does_not_know_is_refused():

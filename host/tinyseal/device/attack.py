@@ -26,6 +26,7 @@ from tinyseal.device.faults import (
     every_fault,
     functions,
     inject,
+    member,
     random_doubles,
     symbol,
     trace,
@@ -42,7 +43,6 @@ PASSES: Final = 2  # of a loop: its first and its last ones
 MIDDLE: Final = 1  # and, about, of those between
 SPARE_INSTRUCTIONS: Final = 4_000_000  # that a run may take beyond twice those without a fault
 UNSIGNED_DEPENDENCY: Final = struct.pack("<HHB3xQ", 0x40, 12, 1, 0)  # on any capsule
-HAL_FLASH: Final = 16  # of hal.flash in struct hal
 REST: Final = "stay"
 
 # Not on the path: what the console says of it.
@@ -202,7 +202,7 @@ def _target(board: Board, bootloader: Path, image: bytes) -> Target:
 def _hidden_flash(board: Board, flash: Memory, bootloader: Path) -> HiddenFlash:
     """Where images are copied to RAM, flash is what the driver says it is: Unicorn has no chip.
 
-    Follows hal.flash of firmware/hal/hal.h in the bootloader's own bytes.
+    Follows hal.flash of firmware/hal/hal.h in the bootloader's own bytes, by its debug information.
     """
     assert board.flash is not None
     with bootloader.open("rb") as stream:
@@ -210,16 +210,19 @@ def _hidden_flash(board: Board, flash: Memory, bootloader: Path) -> HiddenFlash:
         hal = symbol(elf, "hal")
         if hal is None:
             raise DeviceError(f"{bootloader.name}: has no symbol hal")
-        (driver,) = _words(elf, hal + HAL_FLASH, 1)
-        read, program, erase = (word & ~1 for word in _words(elf, driver, 3))
+        driver = _word(elf, hal + member(elf, "hal", "flash"))
+        read, program, erase = (
+            _word(elf, driver + member(elf, "hal_flash", name)) & ~1
+            for name in ("read", "program", "erase")
+        )
     return HiddenFlash(flash.base, flash.bytes, board.flash.erase_bytes, (read, program, erase))
 
 
-def _words(elf: ELFFile, at: int, count: int) -> tuple[int, ...]:
+def _word(elf: ELFFile, at: int) -> int:
     for segment in elf.iter_segments("PT_LOAD"):
         offset = at - segment["p_vaddr"]
-        if 0 <= offset <= segment["p_filesz"] - 4 * count:
-            return struct.unpack_from(f"<{count}I", segment.data(), offset)
+        if 0 <= offset <= segment["p_filesz"] - 4:
+            return int.from_bytes(segment.data()[offset : offset + 4], "little")
     raise DeviceError(f"the bootloader has nothing at {at:#x}")
 
 

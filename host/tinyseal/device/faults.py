@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Final
 
+from elftools.dwarf.die import DIE
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
@@ -58,7 +59,10 @@ _KINDS: Final = (Kind.SKIP, Kind.CLEAR, Kind.FLIP)  # as glitch.c numbers them; 
 
 @dataclass(frozen=True)
 class HiddenFlash:
-    """A flash that the processor has no address of: its driver is left out, its content kept."""
+    """A flash that the processor has no address of: its driver is left out, its content kept.
+
+    At its base the processor finds a chip that is ready, on every board: start-up may ask it there.
+    """
 
     base: int  # of its content among a target's
     bytes: int
@@ -141,6 +145,24 @@ def symbol(elf: ELFFile, name: str) -> int | None:
                 is_function = entry["st_info"]["type"] == "STT_FUNC"
                 return int(entry["st_value"]) & (~1 if is_function else ~0)
     return None
+
+
+def member(elf: ELFFile, struct: str, name: str) -> int:
+    """Offset of a member of `struct NAME`, as the program was compiled; DeviceError if the debug
+    information has none."""
+    units = elf.get_dwarf_info().iter_CUs() if elf.has_dwarf_info() else ()
+    for unit in units:
+        for die in unit.get_top_DIE().iter_children():
+            if die.tag == "DW_TAG_structure_type" and _name(die) == struct:
+                for part in die.iter_children():
+                    if _name(part) == name:
+                        return int(part.attributes["DW_AT_data_member_location"].value)
+    raise DeviceError(f"no struct {struct} with {name} in the debug information; compile with -g")
+
+
+def _name(die: DIE) -> str | None:
+    name = die.attributes.get("DW_AT_name")
+    return name.value.decode() if name else None
 
 
 def trace(
@@ -290,7 +312,8 @@ def _describe(target: Target, content: IO[bytes]) -> Iterator[str]:
     yield f"core {getattr(arm_const, 'UC_CPU_ARM_' + core):x}"
     for address, size in target.memories:
         yield f"memory {address:x} {size:x}"
-    for address, size in _gaps(DEVICES, target.memories):
+    hidden = [(target.flash.base, target.flash.bytes)] if target.flash else []
+    for address, size in _gaps(DEVICES, [*target.memories, *hidden]):
         yield f"device {address:x} {size:x}"
     with target.elf.open("rb") as stream:
         elf = ELFFile(stream)

@@ -4,7 +4,8 @@
  * usage: glitch CONTENT, with lines on stdin, numbers in hexadecimal:
  *   core MODEL              Unicorn's number of the processor
  *   memory ADDRESS BYTES    zeroed, executable; `device`: zeroed, never executable; `hidden`: of
- *                           a flash that the processor has no address of
+ *                           a flash that the processor has no address of: what it reads there is
+ *                           0, what it writes is lost
  *   load ADDRESS OFFSET BYTES  what lies there, of the file CONTENT
  *   code ADDRESS BYTES      where the program lies
  *   path ADDRESS BYTES      a part of it that is visited; steps count every instruction
@@ -161,6 +162,27 @@ static uint32_t halfword(uint32_t at)
     return value;
 }
 
+static uint64_t read_zero(uc_engine *uc, uint64_t offset, unsigned size, void *unused)
+{
+    (void)uc;
+    (void)offset;
+    (void)size;
+    (void)unused;
+    return 0;
+}
+
+/* A hidden flash's chip, as start-up asks it through its window: with a status of 0 it is ready and
+ * unprotected. Zeroed memory would give the command back instead, which says busy. */
+static void write_window(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value,
+                         void *unused)
+{
+    (void)uc;
+    (void)offset;
+    (void)size;
+    (void)value;
+    (void)unused;
+}
+
 static void add_region(uint32_t start, uint32_t bytes, unsigned permissions)
 {
     const size_t room = ((size_t)bytes + PAGE - 1) / PAGE * PAGE;
@@ -180,6 +202,8 @@ static void add_region(uint32_t start, uint32_t bytes, unsigned permissions)
     if (permissions != 0) {
         must(uc_mem_map_ptr(cpu, start, room, permissions, regions[region_count - 1].now),
              "memory");
+    } else {
+        must(uc_mmio_map(cpu, start, room, read_zero, 0, write_window, 0), "window");
     }
 }
 
@@ -517,15 +541,6 @@ static void on_code(uc_engine *uc, uint64_t address, uint32_t size, void *unused
             visit(at, size);
         }
     }
-}
-
-static uint64_t read_system(uc_engine *uc, uint64_t offset, unsigned size, void *unused)
-{
-    (void)uc;
-    (void)offset;
-    (void)size;
-    (void)unused;
-    return 0;
 }
 
 static void write_system(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value,
@@ -982,7 +997,7 @@ static void set_up(void)
     set_kind(rest, IS_REST);
     must(uc_hook_add(cpu, &hook, UC_HOOK_CODE, (void *)on_code, 0, 1, 0), "hook");
     must(uc_hook_add(cpu, &hook, UC_HOOK_INTR, (void *)on_exception, 0, 1, 0), "hook");
-    must(uc_mmio_map(cpu, SYSTEM, PAGE, read_system, 0, write_system, 0), "system");
+    must(uc_mmio_map(cpu, SYSTEM, PAGE, read_zero, 0, write_system, 0), "system");
     set(UC_ARM_REG_SP, first_sp);
     set(UC_ARM_REG_PC, entry | 1);
     must(uc_context_alloc(cpu, &at_start), "context");
