@@ -482,7 +482,7 @@ static unsigned kind_of(uint32_t at)
 }
 
 /* Erased flash. Nothing of an image runs there: an instruction that begins with a halfword of ones
- * is undefined, so it faults (Armv7-M ARM, A5.3.18: op1 11xxxx). */
+ * is undefined in Thumb, so it faults. */
 static int is_erased(uint32_t at)
 {
     uint16_t halfword;

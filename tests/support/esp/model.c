@@ -1,9 +1,10 @@
 /* ESP32's UART 0, SPI1 with a NOR flash, cache and MMU, watchdogs, reset and eFuses, register by
  * register, and what a driver must get right of them. SPDX-License-Identifier: Apache-2.0
  *
- * Written from the ESP32 Technical Reference Manual (sections named below) and the flash's data
- * sheet, W25Q32JV; it shares no definition with the driver. An access that the manual does not
- * allow ends the run with a line that says which. */
+ * It shares no definition with the driver, but its author read the same ESP-IDF headers (soc, ll);
+ * the sections of the Technical Reference Manual and of the flash's data sheet, W25Q32JV, that are
+ * named below have not been held against the documents. An access that is not allowed ends the run
+ * with a line that says which. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
