@@ -197,7 +197,7 @@ def test_bench_measures_every_set_and_the_counts_add_up(tmp_path):
         own = row["instructions"] - sum(layer["instructions"] for layer in row["layers"])
         assert 0 < own < 75 * len(row["layers"])  # between layers, console and radio are looked at
         assert row["flash_weights"] > 264192
-        assert 0 < row["flash_code"] < 56_000  # the whole firmware, its bootloader and services too
+        assert 0 < row["flash_code"] < 64_000  # the whole firmware, its bootloader and services too
         assert 768 <= row["ram_arena"] <= 1600
         assert row["ram_static"] > 0
     assert {layer["kernels"] for layer in cmsis_nn["layers"]} == {"cmsis-nn"}

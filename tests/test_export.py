@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from support.platformio import PlatformIo
 from tinyseal.board import BOARDS_DIR, load_board
 from tinyseal.build.export import library_files, plan_export
-from tinyseal.build.firmware import ROOT, WARNINGS
+from tinyseal.build.firmware import BUILD, ROOT, WARNINGS
 from tinyseal.cli import app
 from tinyseal.codegen.library import Kind
 from tinyseal.errors import ToolError, UsageError
@@ -228,7 +228,7 @@ def test_scons_framework_builds_by_platformio(pio):
         cwd=ROOT, env=pio.environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    project = ROOT / "build/qemu-m4/svdf-auto/platformio/examples/classify"
+    project = ROOT / BUILD / "qemu-m4/svdf-auto/platformio/examples/classify"
     computes_the_reference(project / ".pio/build/plain/program", SVDF)
 
 

@@ -67,3 +67,10 @@ uint32_t stack_high_water(void)
 {
     return 0;
 }
+
+struct hal_received hal_received;
+
+const struct hal_uart *hal_listen(void)
+{
+    return hal.uart;
+}
