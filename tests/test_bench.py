@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tinyseal.board import load_board
-from tinyseal.cli.bench import bar_chart, default_sets
+from tinyseal.cli.bench import default_sets
+from tinyseal.cli.bench_plot import draw
 from tinyseal.device.bench import LayerRow, Row, ratios
 from tinyseal.device.icount import Counts, InstructionCounter, find_marks
 from tinyseal.device.virtual import power_up
@@ -185,7 +186,7 @@ def bench(*arguments):
 
 
 def test_bench_measures_every_set_and_the_counts_add_up(tmp_path):
-    chart = tmp_path / "chart.svg"
+    chart = tmp_path / "chart.png"
     done = bench("--board", "qemu-m4", "--model", "models/ad_int8.tflite", "--kernels",
                  "reference", "--kernels", "cmsis-nn", "--json", "--plot", str(chart))  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -197,13 +198,17 @@ def test_bench_measures_every_set_and_the_counts_add_up(tmp_path):
         own = row["instructions"] - sum(layer["instructions"] for layer in row["layers"])
         assert 0 < own < 75 * len(row["layers"])  # between layers, console and radio are looked at
         assert row["flash_weights"] > 264192
-        assert 0 < row["flash_code"] < 64_000  # the whole firmware, its bootloader and services too
+        assert 0 < row["flash_code"] < 8_000
+        for layer in row["layers"]:
+            assert layer["shape"] == "vector" and layer["distance"] > 1
+        # A product 21/16, each of 1,672 outputs 7, each of 1,672 inputs 1.
+        assert row["floor"] == 264192 * 21 / 16 + 1672 * 7 + 1672
         assert 768 <= row["ram_arena"] <= 1600
         assert row["ram_static"] > 0
     assert {layer["kernels"] for layer in cmsis_nn["layers"]} == {"cmsis-nn"}
     assert cmsis_nn["ratio"] == 1.0 < reference["ratio"]
     assert cmsis_nn["instructions"] < 580_000
-    assert "reference" in chart.read_text()
+    assert chart.read_bytes().startswith(b"\x89PNG")
 
 
 def test_bench_names_the_valid_choices():
@@ -212,9 +217,15 @@ def test_bench_names_the_valid_choices():
     assert "qemu-m55" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+def test_bench_refuses_a_picture_it_cannot_draw_before_it_measures(tmp_path):
+    done = bench("--plot", str(tmp_path / "chart.bmp"))
+    assert done.returncode == 2
+    assert "name it *.png or *.svg" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def row(kernels, instructions):
-    layer = LayerRow("conv_2d_0", "nn_conv_s8", kernels, 100, instructions - 5)
-    return Row("qemu-m4", "kws", kernels, instructions, 100, 1, 2, 3, 4, True, (layer,))
+    layer = LayerRow("conv_2d_0", "nn_conv_s8", kernels, 100, instructions - 5, 90.0, "dense", 25.0)
+    return Row("qemu-m4", "kws", kernels, instructions, 90.0, 100, 1, 2, 3, 4, True, (layer,))
 
 
 def test_ratios_are_to_one_set_or_absent():
@@ -223,13 +234,14 @@ def test_ratios_are_to_one_set_or_absent():
     assert ratios(rows[:1], "cmsis-nn") == [None]
 
 
-def test_longest_bar_belongs_to_the_most_instructions():
-    widths = [
-        int(line.split('width="')[1].split('"')[0])
-        for line in bar_chart([row("reference", 600), row("cmsis-nn", 200)]).splitlines()
-        if line.startswith("<rect")
-    ]
-    assert widths == [480, 160]
+def test_a_picture_has_every_set_and_the_layer_furthest_from_its_floor(tmp_path):
+    rows = [row("reference", 905), row("cmsis-nn", 185)]
+    draw([rows], tmp_path / "a.svg")
+    draw([rows], tmp_path / "b.svg")
+    text = (tmp_path / "a.svg").read_text()
+    assert text == (tmp_path / "b.svg").read_text()
+    for words in ("reference", "cmsis-nn", "kws on qemu-m4; floor 0.000", "conv_2d_0, x 2.00"):
+        assert f"<!-- {words}" in text or f"<!--  {words}" in text, words
 
 
 def test_cmsis_nn_is_measured_on_arm_only():
@@ -240,7 +252,7 @@ def test_cmsis_nn_is_measured_on_arm_only():
 def test_boot_cost_is_that_of_hashing_the_images_twice_and_of_signatures():
     done = bench("--boot", "--board", "qemu-m4", "--model", "tests/corpus/chain.tflite", "--json")
     assert done.returncode == 0, done.stderr
-    cost = json.loads(done.stdout)
+    (cost,) = json.loads(done.stdout)
     hashed = 2 * (cost["app_bytes"] + cost["capsule_bytes"])
     slots = cost["app_slot_bytes"] + cost["capsule_slot_bytes"]
     # SHA-256 takes 58 instructions a byte, and what is behind an image is looked at word by word.

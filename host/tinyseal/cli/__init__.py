@@ -74,7 +74,7 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
 
 app.command("check")(check.check)
 app.command("boards")(boards.boards)
-app.command("bench")(bench.command)
+app.command("bench", epilog=bench.EXAMPLES)(bench.command)
 app.command("convert")(convert.convert)
 app.command("console")(console.console)
 app.command("run")(run_boards.run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Final
 
@@ -14,109 +13,118 @@ from rich.table import Table
 from tinyseal.board import Board
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, Request
 from tinyseal.build.options import parse
-from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.cli.bench_plot import draw, require_plots
+from tinyseal.cli.output import JsonOption, console, errors, print_json, print_wide
 from tinyseal.device.bench import Row, bench, ratios
 from tinyseal.device.boot_cost import boot_cost
 from tinyseal.errors import BuildError, PlanError, ToolError
 from tinyseal.plan.kernels import KERNELS, KernelSet
 
 BASE: Final = KernelSet.CMSIS_NN.value  # what the ratios are to
+EXAMPLES: Final = """Examples:
 
-_BAR_HEIGHT: Final = 22
-_LABEL_WIDTH: Final = 110
-_PLOT_WIDTH: Final = 480
+tinyseal bench --board qemu-m4 --model models/kws_int8.tflite --plot kws.svg
 
+tinyseal bench --board qemu-m4 --board qemu-rv32 --kernels tuned --json
 
-BoardOption = typer.Option(DEFAULT_BOARD, "--board", help="A virtual board.")
-ModelOption = typer.Option(DEFAULT_MODEL, "--model", help="A .tflite file.")
+tinyseal bench --model my.tflite --boot"""
+
+BoardOption = typer.Option(
+    [DEFAULT_BOARD], "--board", help="A virtual board; may be given several times."
+)
+ModelOption = typer.Option(
+    [DEFAULT_MODEL], "--model", help="A .tflite file; may be given several times."
+)
 KernelsOption = typer.Option(
     [], "--kernels", help="A kernel set; may be given several times. All that apply if not."
 )
 CmsisNnOption = typer.Option(None, "--cmsis-nn", help="A checkout of CMSIS-NN.")
-LayersOption = typer.Option(False, "--layers", help="A table per layer as well.")
 LinkOption = typer.Option(
     False, "--link", help="Upload the capsule over serial and BLE, and count the bytes."
 )
 BootOption = typer.Option(
     False, "--boot", help="Instructions from reset to the application's first, instead."
 )
-PlotOption = typer.Option(None, "--plot", help="Write a bar chart (SVG) to this file.")
+MarkdownOption = typer.Option(
+    False, "--markdown", help="Print a row a kernel set, as in README.md, and no layers."
+)
+PlotOption = typer.Option(
+    None, "--plot", help="Draw the layers against the floor into this file: .png or .svg."
+)
 
 
 def command(
-    board: str = BoardOption,
-    model: Path = ModelOption,
+    board: list[str] = BoardOption,
+    model: list[Path] = ModelOption,
     kernels: list[str] = KernelsOption,
     cmsis_nn: Path | None = CmsisNnOption,
-    layers: bool = LayersOption,
     plot: Path | None = PlotOption,
     link: bool = LinkOption,
     boot: bool = BootOption,
+    markdown: bool = MarkdownOption,
     as_json: bool = JsonOption,
 ) -> None:
-    """Instructions per inference on a virtual board, with memory and bit-exactness; or, with
-    --link, what the model's update costs on the line; or, with --boot, what verified boot costs."""
-    request = parse({"board": board, "model": str(model)}, [], [])
-    if boot:
-        _show_boot(request, as_json)
+    """Instructions of one inference on virtual boards, by kernel set, whole and layer by layer,
+    with memory, bit-exactness and the distance to the core's floor; or, with --link, what the
+    model's update costs on the line; or, with --boot, what verified boot costs."""
+    pairs = [(b, m) for b in board for m in model]
+    words = {"cmsis_nn": str(cmsis_nn)} if cmsis_nn else {}
+    if boot or link:
+        show = _show_boot if boot else _link
+        show([parse({"board": b, "model": str(m)}, [], []) for b, m in pairs], as_json)
         return
-    if link:
-        _link(request, as_json)
-        return
-    sets = kernels or default_sets(request.board)
-    requests = [
-        parse(
-            {
-                "board": board,
-                "model": str(model),
-                "kernels": name,
-                **({"cmsis_nn": str(cmsis_nn)} if cmsis_nn else {}),
-            },
-            [],
-            [],
-        )
-        for name in sets
-    ]
-    rows = _measure(requests, choosy=bool(kernels))
+    if plot is not None:
+        require_plots(plot)
+    groups: list[list[Row]] = []
+    for b, m in pairs:
+        named = {"board": b, "model": str(m), **words}
+        sets = kernels or default_sets(parse(named, [], []).board)
+        requests = [parse({**named, "kernels": name}, [], []) for name in sets]
+        groups.append(_measure(requests, choosy=bool(kernels)))
     if as_json:
         print_json(
-            [{**r.to_json(), "ratio": x} for r, x in zip(rows, ratios(rows, BASE), strict=True)]
+            [
+                {**row.to_json(), "ratio": ratio}
+                for rows in groups
+                for row, ratio in zip(rows, ratios(rows, BASE), strict=True)
+            ]
         )
+    elif markdown:
+        typer.echo(_markdown([row for rows in groups for row in rows]))
     else:
-        _show(rows, layers)
+        for rows in groups:
+            _show(rows)
     if plot is not None:
-        _write(plot, bar_chart(rows))
-    if not all(row.bit_exact for row in rows):
+        draw(groups, plot)
+    if not all(row.bit_exact for rows in groups for row in rows):
         raise typer.Exit(1)
 
 
-def _show_boot(request: Request, as_json: bool) -> None:
+def _show_boot(requests: Sequence[Request], as_json: bool) -> None:
     with errors.status("") as status:
-        cost = boot_cost(request, status.update)
+        costs = [boot_cost(request, status.update) for request in requests]
     if as_json:
-        print_json(cost.to_json())
+        print_json([cost.to_json() for cost in costs])
         return
-    table = Table(title=f"boot of {cost.board} with {cost.model}", box=SIMPLE, pad_edge=False)
+    table = Table(title="boot", box=SIMPLE, pad_edge=False)
+    table.add_column("board", no_wrap=True)
+    table.add_column("model", no_wrap=True)
     for name in (
         "app", "of slot", "capsule", "of slot",
         "first start", "each later", "a signature", "est. s",
     ):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_row(
-        *(
-            f"{n:,}"
-            for n in (
-                cost.app_bytes,
-                cost.app_slot_bytes,
-                cost.capsule_bytes,
-                cost.capsule_slot_bytes,
-                cost.first,
-                cost.after,
-                cost.signature,
-            )
-        ),
-        f"{cost.seconds:.2f}",
-    )
+    for cost in costs:
+        counts = (
+            cost.app_bytes,
+            cost.app_slot_bytes,
+            cost.capsule_bytes,
+            cost.capsule_slot_bytes,
+            cost.first,
+            cost.after,
+            cost.signature,
+        )
+        table.add_row(cost.board, cost.model, *(f"{n:,}" for n in counts), f"{cost.seconds:.2f}")
     console.print(table)
     console.print("[dim]bytes; instructions from reset to the application's first[/]")
 
@@ -128,7 +136,7 @@ def target(request: Request) -> int:
         [Request(request.board, request.model, name, request.cmsis_nn) for name in sets],
         choosy=len(sets) == 1,
     )
-    _show(rows, True)
+    _show(rows)
     return 0 if all(row.bit_exact for row in rows) else 1
 
 
@@ -165,104 +173,103 @@ def _measure(requests: Sequence[Request], choosy: bool) -> list[Row]:
     return rows
 
 
-def _show(rows: Sequence[Row], layers: bool) -> None:
+def _show(rows: Sequence[Row]) -> None:
     table = Table(title=f"{rows[0].model} on {rows[0].board}", box=SIMPLE, pad_edge=False)
     table.add_column("kernels", no_wrap=True)
-    for name in ("instructions", "ratio", "/MAC", "code", "weights", "arena", "RAM", "exact"):
+    for name in (
+        "instructions", "ratio", "/MAC", "x floor", "code", "weights", "arena", "RAM", "exact",
+    ):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
     for row, ratio in zip(rows, ratios(rows, BASE), strict=True):
         table.add_row(
             row.kernels,
             f"{row.instructions:,}",
-            "·" if ratio is None else f"{ratio:.3f}",
-            _per_mac(row.instructions, row.macs),
+            _or_dot(ratio, 3),
+            _or_dot(row.instructions_per_mac),
+            _or_dot(row.distance),
             f"{row.flash_code:,}",
             f"{row.flash_weights:,}",
             f"{row.ram_arena:,}",
             f"{row.ram_static:,}",
             "yes" if row.bit_exact else "[bold red]NO[/]",
         )
-    console.print(table)
+    print_wide(table)
     console.print(
-        f"[dim]ratio: instructions to those of {BASE}; code and weights in flash, arena and RAM "
-        "besides it, in bytes[/]"
+        f"[dim]ratio: instructions to those of {BASE}; x floor: to the fewest that plan/floor.py "
+        "knows; code and weights of the model in flash, arena and RAM besides it, in bytes[/]"
     )
-    if layers:
-        console.print(_layer_table(rows))
+    print_wide(_layer_table(rows))
 
 
 def _layer_table(rows: Sequence[Row]) -> Table:
-    """Every set runs the same layers: one line each, instructions and kernel for each set."""
+    """Every set runs the same layers: one line each, and what each set takes for it."""
     table = Table("layer", box=SIMPLE, pad_edge=False)
     table.add_column("MACs", justify="right")
+    table.add_column("floor", justify="right")
     for row in rows:
         table.add_column(row.kernels, justify="right")
         table.add_column("/MAC", justify="right")
-        table.add_column("kernel")
+        table.add_column("x floor", justify="right")
+    table.add_column(f"kernel of {rows[-1].kernels}")
     for at in zip(*(row.layers for row in rows), strict=True):
-        cells = [at[0].name, f"{at[0].macs:,}"]
+        least = at[0].floor
+        cells = [at[0].name, f"{at[0].macs:,}", "·" if least is None else f"{least:,.0f}"]
         for layer in at:
             cells += [
                 f"{layer.instructions:,}",
-                _per_mac(layer.instructions, layer.macs),
-                layer.function,
+                _or_dot(layer.instructions_per_mac),
+                _or_dot(layer.distance),
             ]
-        table.add_row(*cells)
+        table.add_row(*cells, at[-1].function)
     return table
 
 
-def _per_mac(instructions: int, macs: int) -> str:
-    return f"{instructions / macs:.2f}" if macs else "·"
+def _or_dot(value: float | None, digits: int = 2) -> str:
+    return "·" if value is None else f"{value:.{digits}f}"
 
 
-def bar_chart(rows: Sequence[Row]) -> str:
-    """An SVG: one bar a kernel set, its length the instructions of one inference."""
-    longest = max(row.instructions for row in rows)
-    height = _BAR_HEIGHT * (len(rows) + 2)
-    width = _LABEL_WIDTH + _PLOT_WIDTH + 110
-    title = f"{rows[0].model} on {rows[0].board}: million instructions per inference"
+def _markdown(rows: Sequence[Row]) -> str:
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="13">',
-        f'<text x="4" y="16" font-weight="bold">{escape(title)}</text>',
+        "| board | model | kernels | instructions | per MAC | x floor | code | weights | arena |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for number, row in enumerate(rows, 1):
-        y = _BAR_HEIGHT * number + 6
-        bar = max(1, round(_PLOT_WIDTH * row.instructions / longest))
-        lines += [
-            f'<text x="4" y="{y + 14}">{escape(row.kernels)}</text>',
-            f'<rect x="{_LABEL_WIDTH}" y="{y}" width="{bar}" height="{_BAR_HEIGHT - 6}" '
-            'fill="#2a6f97"/>',
-            f'<text x="{_LABEL_WIDTH + bar + 6}" y="{y + 14}">{row.instructions / 1e6:.3f}</text>',
-        ]
-    return "\n".join([*lines, "</svg>", ""])
+    for row in rows:
+        cells = (
+            f"`{row.board}`",
+            row.model.removesuffix("_int8"),
+            row.kernels if row.bit_exact else f"{row.kernels} (NOT EXACT)",
+            f"{row.instructions:,}",
+            _or_dot(row.instructions_per_mac),
+            _or_dot(row.distance),
+            f"{row.flash_code:,}",
+            f"{row.flash_weights:,}",
+            f"{row.ram_arena:,}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as e:
-        raise ToolError(f"{path}: cannot write the chart: {e.strerror}") from e
-
-
-def _link(request: Request, as_json: bool) -> None:
+def _link(requests: Sequence[Request], as_json: bool) -> None:
     from tinyseal.device.link_bench import bench_link
 
     with errors.status("") as status:
-        rows = bench_link(request, status.update)
+        groups = [(request, bench_link(request, status.update)) for request in requests]
     if as_json:
-        print_json([row.to_json() for row in rows])
+        print_json([row.to_json() for _, rows in groups for row in rows])
         return
-    title = f"{request.board.name}, {request.model.stem}: an upload of {rows[0].image_bytes:,} B"
-    table = Table("over", "bytes", "image / bytes", "requests", "per 64 KiB", "s", title=title)
-    for row in rows:
-        seconds = "" if row.line_seconds is None else f"{row.line_seconds:.1f} at {row.baud} Bd"
-        table.add_row(
-            row.transport,
-            f"{row.line_bytes:,}",
-            f"{row.efficiency:.3f}",
-            str(row.requests),
-            f"{row.requests_per_64k:.1f}",
-            seconds,
+    for request, rows in groups:
+        title = (
+            f"{request.board.name}, {request.model.stem}: an upload of {rows[0].image_bytes:,} B"
         )
-    console.print(table)
+        table = Table("over", "bytes", "image / bytes", "requests", "per 64 KiB", "s", title=title)
+        for row in rows:
+            seconds = "" if row.line_seconds is None else f"{row.line_seconds:.1f} at {row.baud} Bd"
+            table.add_row(
+                row.transport,
+                f"{row.line_bytes:,}",
+                f"{row.efficiency:.3f}",
+                str(row.requests),
+                f"{row.requests_per_64k:.1f}",
+                seconds,
+            )
+        console.print(table)

@@ -16,6 +16,7 @@ from tinyseal.errors import DeviceError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.samples import sample_inputs
+from tinyseal.plan.floor import Shape, floor, plan_floor, products_per_output, shape_of
 from tinyseal.plan.model import Plan
 
 PLUGINS: Final = ROOT / "build" / "icount"
@@ -30,6 +31,18 @@ class LayerRow:
     kernels: str  # the set it is from
     macs: int
     instructions: int
+    floor: float | None  # instructions it takes at least: plan/floor.py
+    shape: Shape | None  # of its inner block
+    products_per_output: float | None
+
+    @property
+    def instructions_per_mac(self) -> float | None:
+        return self.instructions / self.macs if self.macs else None
+
+    @property
+    def distance(self) -> float | None:
+        """Instructions in floors; 1 would be at the floor."""
+        return self.instructions / self.floor if self.floor else None
 
 
 @dataclass(frozen=True)
@@ -38,15 +51,16 @@ class Row:
 
     `instructions` are those of one inference, on the last of the sample inputs (noise): kernels
     branch on data where they round and clamp, which moves the count by some thousandths.
-    `flash_weights` is all constant data of the layers, `flash_code` the rest of
-    application and capsule;
-    `ram_static` the RAM used besides the arena, stack included.
+    `floor` is the sum over the layers that have one. `flash_weights` is all constant data of the
+    layers, `flash_code` the rest of the capsule: kernels, calls, tables; `ram_static` the RAM used
+    besides the arena, stack included.
     """
 
     board: str
     model: str
     kernels: str
     instructions: int
+    floor: float | None
     macs: int
     flash_code: int
     flash_weights: int
@@ -59,8 +73,18 @@ class Row:
     def instructions_per_mac(self) -> float | None:
         return self.instructions / self.macs if self.macs else None
 
+    @property
+    def distance(self) -> float | None:
+        """Instructions in floors; layers that have none are above it too."""
+        return self.instructions / self.floor if self.floor else None
+
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "instructions_per_mac": self.instructions_per_mac}
+        return _with_ratios(self) | {"layers": [_with_ratios(layer) for layer in self.layers]}
+
+
+def _with_ratios(row: Row | LayerRow) -> dict[str, Any]:
+    ratios = {"instructions_per_mac": row.instructions_per_mac, "distance": row.distance}
+    return asdict(row) | ratios
 
 
 def bench(request: Request, progress: Callable[[str], None] = lambda step: None) -> Row:
@@ -80,7 +104,7 @@ def bench(request: Request, progress: Callable[[str], None] = lambda step: None)
     sizes = measure_images(request, [step.label for step in plan.steps])
     flash = {m.name for m in sizes.memories if m.kind == "flash"}
     ram = {m.name for m in sizes.memories if m.kind == "ram"}
-    stored = sum(i.used for i in sizes.images if i.name != "bootloader")
+    stored = next(i.used for i in sizes.images if i.name == "capsule")
     weights = sum(
         p.bytes
         for p in sizes.parts
@@ -91,6 +115,7 @@ def bench(request: Request, progress: Callable[[str], None] = lambda step: None)
         model=request.model.stem,
         kernels=request.kernels,
         instructions=counts.total,
+        floor=plan_floor(plan),
         macs=plan.macs,
         flash_code=stored - weights,
         flash_weights=weights,
@@ -104,6 +129,9 @@ def bench(request: Request, progress: Callable[[str], None] = lambda step: None)
                 step.kernel.set.value,
                 step.lowered.params.macs,
                 instructions,
+                floor(step.lowered.params, plan.board.core),
+                shape_of(step.lowered.params),
+                products_per_output(step.lowered.params),
             )
             for step, instructions in zip(plan.steps, counts.layers, strict=True)
         ),
