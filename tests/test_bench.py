@@ -249,14 +249,19 @@ def test_cmsis_nn_is_measured_on_arm_only():
     assert "cmsis-nn" not in default_sets(load_board("qemu-rv32"))
 
 
-def test_boot_cost_is_that_of_hashing_the_images_twice_and_of_signatures():
-    done = bench("--boot", "--board", "qemu-m4", "--model", "tests/corpus/chain.tflite", "--json")
+@pytest.mark.parametrize(
+    ("board", "signature", "empty"), [("qemu-m4", 3_000_000, 5), ("qemu-rv32", 5_100_000, 12)]
+)
+def test_boot_cost_is_that_of_hashing_the_images_twice_and_of_signatures(board, signature, empty):
+    """On rv32, what drives the flash runs from RAM and belongs to it. `empty`: most for a byte that
+    is only looked at."""
+    done = bench("--boot", "--board", board, "--model", "tests/corpus/chain.tflite", "--json")
     assert done.returncode == 0, done.stderr
     (cost,) = json.loads(done.stdout)
     hashed = 2 * (cost["app_bytes"] + cost["capsule_bytes"])
     slots = cost["app_slot_bytes"] + cost["capsule_slot_bytes"]
     # SHA-256 takes 58 instructions a byte, and what is behind an image is looked at word by word.
-    assert 2_500_000 < cost["signature"] < 3_500_000
+    assert 0.8 * signature < cost["signature"] < 1.2 * signature
     least = 50 * hashed + 4 * cost["signature"] + slots
-    assert least < cost["after"] < 70 * hashed + 4 * cost["signature"] + 5 * slots
+    assert least < cost["after"] < 70 * hashed + 4 * cost["signature"] + empty * slots
     assert cost["first"] > 0

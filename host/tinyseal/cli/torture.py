@@ -18,10 +18,10 @@ from types import FrameType
 from typing import Annotated, Final
 
 import typer
-from rich.progress import Progress
 from rich.table import Table
 
-from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.cli.campaign import conclude, progress
+from tinyseal.cli.output import JsonOption
 from tinyseal.errors import ModelError, ToolError
 from tinyseal.graph.mutate import Seed, make_seed, mutate
 from tinyseal.graph.ops import lower
@@ -70,9 +70,8 @@ def torture_import(
     """Mutates sound models and imports them: a file is read or refused, never more than that."""
     seeds = load_seeds()
     started = time.monotonic()
-    with Progress(console=errors, transient=True, disable=as_json) as progress:
-        task = progress.add_task("importing", total=count)
-        tally = run_campaign(seeds, count, seed, lambda done: progress.update(task, completed=done))
+    with progress("importing", count, as_json) as report:
+        tally = run_campaign(seeds, count, seed, report)
     seconds = time.monotonic() - started
     saved = []
     for number, _ in tally.failures:
@@ -80,31 +79,15 @@ def torture_import(
         path = save / f"import-{seed}-{number}.tflite"
         path.write_bytes(mutate(seeds, number, seed))
         saved.append(str(path))
-    if as_json:
-        print_json(
-            {
-                "count": count,
-                "failures": len(tally.failures),
-                "seconds": round(seconds, 1),
-                "refused": tally.refused,
-                "accepted": tally.accepted,
-                "seed": seed,
-                "failed": [
-                    {"number": number, "what": what, "file": file}
-                    for (number, what), file in zip(tally.failures, saved, strict=True)
-                ],
-            }
-        )
-    else:
-        table = Table("damaged files", "refused", "accepted", "failures", "seconds")
-        table.add_row(
-            *map(str, (count, tally.refused, tally.accepted, len(tally.failures))), f"{seconds:.1f}"
-        )
-        console.print(table)
-        for (_, what), file in zip(tally.failures, saved, strict=True):
-            console.print(f"{file}: {what}", markup=False, soft_wrap=True)
-    if tally.failures:
-        raise typer.Exit(1)
+    failed = [
+        {"number": number, "what": what, "file": file}
+        for (number, what), file in zip(tally.failures, saved, strict=True)
+    ]
+    details = {"refused": tally.refused, "accepted": tally.accepted, "failed": failed}
+    table = Table("refused", "accepted")
+    table.add_row(str(tally.refused), str(tally.accepted))
+    broken = [f"{f['file']}: {f['what']}" for f in failed]
+    conclude("damaged files", count, seconds, seed, broken, table, details, as_json)
 
 
 def load_seeds(folders: Sequence[Path] = SEED_FOLDERS) -> list[Seed]:

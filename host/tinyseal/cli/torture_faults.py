@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-from rich.progress import Progress
-from rich.table import Table
 
 from tinyseal.board import load_board
 from tinyseal.build.firmware import DEFAULT_MODEL, Request
 from tinyseal.build.scons import build
-from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.cli.campaign import Columns, conclude_runs, progress
+from tinyseal.cli.output import JsonOption
 from tinyseal.device.attack import attack, require_attackable
+
+_COLUMNS: Final[Columns] = {
+    "bad image": lambda r: r.image,
+    "path": lambda r: r.path,
+    "hit": lambda r: r.faulted,
+    "faults": lambda r: r.count,
+    "ran": lambda r: r.failures,
+    "outcomes": lambda r: ", ".join(f"{n} {name}" for name, n in r.outcomes.items()),
+    "seconds": lambda r: r.seconds,
+}
 
 
 def faults(
@@ -44,38 +52,15 @@ def faults(
     require_attackable(request.board)
     build(request)
     started = time.monotonic()
-    with Progress(console=errors, transient=True, disable=as_json) as progress:
-        task = progress.add_task("glitching", total=None)
+    with progress("glitching", None, as_json) as report:
         results = attack(
             request.board,
             request.bootloader,
             count or None,
             seed,
             kind or (),
-            lambda done, of: progress.update(task, completed=done, total=min(of, count or of)),
+            lambda done, of: report(done, min(of, count or of)),
         )
     seconds = time.monotonic() - started
-    failures = sum(r.failures for r in results)
-    if as_json:
-        print_json(
-            {
-                "count": sum(r.count for r in results),
-                "failures": failures,
-                "seconds": round(seconds, 1),
-                "seed": seed,
-                "runs": [dataclasses.asdict(r) for r in results],
-            }
-        )
-    else:
-        table = Table("bad image", "path", "hit", "faults", "ran", "outcomes", "seconds")
-        for r in results:
-            outcomes = ", ".join(f"{n} {name}" for name, n in r.outcomes.items())
-            numbers = (r.path, r.faulted, r.count, r.failures, outcomes, r.seconds)
-            table.add_row(r.image, *map(str, numbers))
-        console.print(table)
-        console.print(f"{sum(r.count for r in results)} faults in {seconds:.1f} s")
-        for r in results:
-            for line in r.fallen:
-                errors.print(f"{r.image}: {line}", markup=False, soft_wrap=True)
-    if failures:
-        raise typer.Exit(1)
+    fallen = [f"{r.image}: {line}" for r in results for line in r.fallen]
+    conclude_runs("faults", results, _COLUMNS, seconds, seed, as_json, fallen)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated
 
 import typer
 
-from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.cli.campaign import conclude
+from tinyseal.cli.output import JsonOption
 from tinyseal.device.fuzz import Target
 from tinyseal.device.fuzz import fuzz as run_fuzz
 
@@ -26,11 +26,6 @@ def fuzz(
     Example: tinyseal torture fuzz --target smp --count 10000000
     """
     result = run_fuzz(count, seed, target)
-    if as_json:
-        print_json({**dataclasses.asdict(result), "target": target.value, "seed": seed})
-    else:
-        console.print(f"{result.count} executions, {result.failures} failures, {result.seconds} s")
-        if result.failures:
-            errors.print(result.message, markup=False, soft_wrap=True)
-    if result.failures:
-        raise typer.Exit(1)
+    details = {"target": target.value, "message": result.message}
+    broken = [result.message] if result.failures else []
+    conclude("executions", result.count, result.seconds, seed, broken, None, details, as_json)

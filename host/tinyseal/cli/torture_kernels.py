@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 from rich.table import Table
 
 from tinyseal.board import load_board
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD
-from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.cli.campaign import conclude, progress
+from tinyseal.cli.output import JsonOption
 from tinyseal.device.kernels import torture_kernels
 from tinyseal.plan.choose import kernel_set
 
@@ -29,37 +29,16 @@ def kernels(
     Example: tinyseal torture kernels --board qemu-m4 --kernels tuned --count 20000
     """
     kernel_set(kernels)
-    with Progress(console=errors, transient=True, disable=as_json) as progress:
-        task = progress.add_task("layers", total=count)
-        result = torture_kernels(
-            load_board(board),
-            kernels,
-            count,
-            seed,
-            lambda done: progress.update(task, completed=done),
-        )
-    if as_json:
-        print_json(
-            {
-                "count": result.count,
-                "failures": len(result.failures),
-                "seconds": result.seconds,
-                "board": result.board,
-                "kernels": result.kernels,
-                "seed": seed,
-                "functions": dict(sorted(result.functions.items())),
-                "failed": result.failures,
-            }
-        )
-    else:
-        table = Table("kernel", "layers")
-        for name, number in sorted(result.functions.items()):
-            table.add_row(name, str(number))
-        console.print(table)
-        console.print(
-            f"{result.count} layers, {len(result.failures)} failures, {result.seconds} seconds"
-        )
-        for failure in result.failures:
-            console.print(failure, markup=False, soft_wrap=True)
-    if result.failures:
-        raise typer.Exit(1)
+    with progress("layers", count, as_json) as report:
+        result = torture_kernels(load_board(board), kernels, count, seed, report)
+    functions = dict(sorted(result.functions.items()))
+    table = Table("kernel", "layers")
+    for name, number in functions.items():
+        table.add_row(name, str(number))
+    details = {
+        "board": result.board,
+        "kernels": result.kernels,
+        "functions": functions,
+        "failed": result.failures,
+    }
+    conclude("layers", result.count, result.seconds, seed, result.failures, table, details, as_json)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.progress import Progress
-from rich.table import Table
 
 from tinyseal.board import Board, board_names, load_board
 from tinyseal.build.firmware import Request
 from tinyseal.build.scons import build
-from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.cli.campaign import Columns, conclude_runs, progress
+from tinyseal.cli.output import JsonOption
 from tinyseal.device.kill import torture_kill
 from tinyseal.device.kill_update import torture_update
 from tinyseal.errors import UsageError
@@ -62,12 +60,7 @@ def kill(
     for request in requests:
         build(request)
     started = time.monotonic()
-    with Progress(console=errors, transient=True, disable=as_json) as progress:
-        task = progress.add_task("killing", total=count)
-
-        def report(kills: int) -> None:
-            progress.update(task, completed=kills)
-
+    with progress("killing", count, as_json) as report:
         if update:
             results = torture_update(requests, count, seed, report)
         elif upload:
@@ -76,30 +69,14 @@ def kill(
             results = torture_upload(requests, count, seed, report=report)
         else:
             results = torture_kill(boards, count, seed, report)
-    seconds = time.monotonic() - started
-    failures = sum(r.failures for r in results)
-    if as_json:
-        print_json(
-            {
-                "count": sum(r.count for r in results),
-                "failures": failures,
-                "seconds": round(seconds, 1),
-                "seed": seed,
-                "runs": [dataclasses.asdict(r) for r in results],
-            }
-        )
-    else:
-        told = "updates kept" if update or upload else "writes told"
-        table = Table("board", "kills", "failures", told, "seconds")
-        for r in results:
-            table.add_row(r.board, *map(str, (r.count, r.failures, r.steps, r.seconds)))
-        console.print(table)
-        console.print(f"{sum(r.count for r in results)} kills in {seconds:.1f} s")
-        for r in results:
-            if r.failures:
-                errors.print(f"{r.board}: {r.message}", markup=False, soft_wrap=True)
-    if failures:
-        raise typer.Exit(1)
+    columns: Columns = {
+        "board": lambda r: r.board,
+        "kills": lambda r: r.count,
+        "failures": lambda r: r.failures,
+        "updates kept" if update or upload else "writes told": lambda r: r.steps,
+        "seconds": lambda r: r.seconds,
+    }
+    conclude_runs("kills", results, columns, time.monotonic() - started, seed, as_json)
 
 
 def _with_lasting_flash() -> list[Board]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.progress import Progress, TaskID
-from rich.table import Table
 
 from tinyseal.build.firmware import Request
 from tinyseal.build.scons import build
 from tinyseal.cli.boards import named_board
-from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.cli.campaign import Columns, conclude_runs, progress
+from tinyseal.cli.output import JsonOption
 from tinyseal.codegen.firmware import ImageName
 
 SMALL_MODEL: Final = Path("tests/corpus/chain.tflite")  # fits every board
+
+_COLUMNS: Final[Columns] = {
+    "board": lambda r: r.board,
+    "updates": lambda r: r.count,
+    "failures": lambda r: r.failures,
+    "endings": lambda r: ", ".join(f"{n} {kind}" for kind, n in sorted(r.outcomes.items())),
+    "cut at": lambda r: f"{r.cuts} of {r.frames} frames",
+    "faults": lambda r: ", ".join(f"{n} {kind}" for kind, n in r.faults.items()),
+    "seconds": lambda r: r.seconds,
+}
 
 
 def link(
@@ -47,37 +54,7 @@ def link(
     results = []
     for request in requests:
         build(request)
-        with Progress(console=errors, transient=True, disable=as_json) as progress:
-            task = progress.add_task(f"updating {request.board.name}", total=count)
-            report = partial(_show, progress, task)
+        with progress(f"updating {request.board.name}", count, as_json) as report:
             results.append(torture_link(request, count, seed, images, report))
-    failures = sum(r.failures for r in results)
-    if as_json:
-        print_json(
-            {
-                "count": sum(r.count for r in results),
-                "failures": failures,
-                "seconds": round(sum(r.seconds for r in results), 1),
-                "seed": seed,
-                "runs": [dataclasses.asdict(r) for r in results],
-            }
-        )
-    else:
-        table = Table("board", "updates", "failures", "endings", "cut at", "faults", "seconds")
-        for r in results:
-            endings = ", ".join(f"{n} {kind}" for kind, n in sorted(r.outcomes.items()))
-            made = ", ".join(f"{n} {kind}" for kind, n in r.faults.items())
-            cuts = f"{r.cuts} of {r.frames} frames"
-            table.add_row(
-                r.board, str(r.count), str(r.failures), endings, cuts, made, f"{r.seconds}"
-            )
-        console.print(table)
-        for r in results:
-            if r.failures:
-                errors.print(f"{r.board}: {r.message}", markup=False, soft_wrap=True)
-    if failures:
-        raise typer.Exit(1)
-
-
-def _show(progress: Progress, task: TaskID, done: int) -> None:
-    progress.update(task, completed=done)
+    seconds = sum(r.seconds for r in results)
+    conclude_runs("updates", results, _COLUMNS, seconds, seed, as_json)

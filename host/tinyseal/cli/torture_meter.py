@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-from rich.progress import Progress
-from rich.table import Table
 
 from tinyseal.board import board_names, load_board
-from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.cli.campaign import Columns, conclude_runs, progress
+from tinyseal.cli.output import JsonOption
 from tinyseal.device.meter import torture_meter
+
+_COLUMNS: Final[Columns] = {
+    "board": lambda r: r.board,
+    "erase": lambda r: r.erase_bytes,
+    "program": lambda r: r.program_bytes,
+    "queries": lambda r: r.count,
+    "cuts": lambda r: r.cuts,
+    "lost": lambda r: r.lost,
+    "vouchers": lambda r: r.vouchers,
+    "failures": lambda r: r.failures,
+    "seconds": lambda r: r.seconds,
+}
 
 
 def meter(
@@ -30,42 +40,7 @@ def meter(
     """
     boards = [load_board(name) for name in board or board_names()]
     boards = boards if board else [b for b in boards if b.flash]
-    with Progress(console=errors, transient=True, disable=as_json) as progress:
-        task = progress.add_task("querying", total=count)
-        results = torture_meter(
-            boards, count, seed, lambda queries: progress.update(task, completed=queries)
-        )
-    failures = sum(r.failures for r in results)
-    if as_json:
-        print_json(
-            {
-                "count": sum(r.count for r in results),
-                "cuts": sum(r.cuts for r in results),
-                "failures": failures,
-                "seconds": round(sum(r.seconds for r in results), 1),
-                "seed": seed,
-                "runs": [dataclasses.asdict(r) for r in results],
-            }
-        )
-    else:
-        table = Table(
-            "board",
-            "erase",
-            "program",
-            "queries",
-            "cuts",
-            "lost",
-            "vouchers",
-            "failures",
-            "seconds",
-        )
-        for r in results:
-            numbers = (r.erase_bytes, r.program_bytes, r.count, r.cuts, r.lost, r.vouchers)
-            table.add_row(r.board, *map(str, (*numbers, r.failures, r.seconds)))
-        console.print(table)
-        console.print(f"{sum(r.count for r in results)} queries, {failures} failures")
-        for r in results:
-            if r.failures:
-                errors.print(f"{r.board}: {r.message}", markup=False, soft_wrap=True)
-    if failures:
-        raise typer.Exit(1)
+    with progress("querying", count, as_json) as report:
+        results = torture_meter(boards, count, seed, report)
+    seconds, cuts = sum(r.seconds for r in results), sum(r.cuts for r in results)
+    conclude_runs("queries", results, _COLUMNS, seconds, seed, as_json, cuts=cuts)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-from rich.progress import Progress
-from rich.table import Table
 
 from tinyseal.board import board_names, load_board
-from tinyseal.cli.output import JsonOption, console, errors, print_json
+from tinyseal.cli.campaign import Columns, conclude_runs, progress
+from tinyseal.cli.output import JsonOption
 from tinyseal.device.power import torture_power
+
+_COLUMNS: Final[Columns] = {
+    "board": lambda r: r.board,
+    "scenario": lambda r: r.scenario,
+    "erase": lambda r: r.erase_bytes,
+    "program": lambda r: r.program_bytes,
+    "cuts": lambda r: r.count,
+    "failures": lambda r: r.failures,
+    "seconds": lambda r: r.seconds,
+}
 
 
 def power(
@@ -31,35 +39,6 @@ def power(
     boards = [load_board(name) for name in board or board_names()]
     boards = boards if board else [b for b in boards if b.flash]
     started = time.monotonic()
-    with Progress(console=errors, transient=True, disable=as_json) as progress:
-        task = progress.add_task("cutting", total=count)
-        results = torture_power(
-            boards, count, seed, lambda cuts: progress.update(task, completed=cuts)
-        )
-    seconds = time.monotonic() - started
-    failures = sum(r.failures for r in results)
-    if as_json:
-        print_json(
-            {
-                "count": sum(r.count for r in results),
-                "failures": failures,
-                "seconds": round(seconds, 1),
-                "seed": seed,
-                "runs": [dataclasses.asdict(r) for r in results],
-            }
-        )
-    else:
-        table = Table("board", "scenario", "erase", "program", "cuts", "failures", "seconds")
-        for r in results:
-            table.add_row(
-                r.board,
-                r.scenario,
-                *map(str, (r.erase_bytes, r.program_bytes, r.count, r.failures, r.seconds)),
-            )
-        console.print(table)
-        console.print(f"{sum(r.count for r in results)} cuts, {failures} failures, {seconds:.1f} s")
-        for r in results:
-            if r.failures:
-                errors.print(f"{r.board}: {r.message}", markup=False, soft_wrap=True)
-    if failures:
-        raise typer.Exit(1)
+    with progress("cutting", count, as_json) as report:
+        results = torture_power(boards, count, seed, report)
+    conclude_runs("cuts", results, _COLUMNS, time.monotonic() - started, seed, as_json)

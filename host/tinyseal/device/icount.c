@@ -3,7 +3,8 @@
  *
  * Arguments: marks=FILE (the address ranges, see read_marks) and out=FILE, to which one line is
  * appended as soon as an inference has returned: the instructions of the invoke function
- * itself, then those of each layer with all it calls.
+ * itself, then those of each layer with all it calls. first=ADDRESS if it is not entered at its
+ * start, also=START-END for code elsewhere that belongs to it.
  *
  * What counts as one: every instruction that the processor fetches and retires, whether or not
  * its condition holds. So an instruction skipped inside a Thumb IT block counts, and so do an
@@ -52,6 +53,7 @@ struct mark {
 
 static uint64_t invoke_start, invoke_end;
 static uint64_t invoke_first; /* where it is entered; its start, if not told */
+static uint64_t also_start, also_end; /* code elsewhere that belongs to it */
 static struct mark layers[MAX_LAYERS];
 static uint64_t counts[MAX_LAYERS];
 static size_t layer_count;
@@ -128,7 +130,8 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
         insn_exec_fn fn = on_other;
         void *data = NULL;
 
-        if (address >= invoke_start && address < invoke_end) {
+        if ((address >= invoke_start && address < invoke_end)
+            || (address >= also_start && address < also_end)) {
             fn = on_invoke;
             data = address == invoke_first ? &inside : NULL;
         } else {
@@ -173,6 +176,11 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int a
             out = fopen(argv[i] + 4, "w");
         } else if (strncmp(argv[i], "first=", 6) == 0) {
             invoke_first = strtoull(argv[i] + 6, NULL, 16);
+        } else if (strncmp(argv[i], "also=", 5) == 0) {
+            char *end;
+
+            also_start = strtoull(argv[i] + 5, &end, 16);
+            also_end = *end == '-' ? strtoull(end + 1, NULL, 16) : 0;
         }
     }
     if (marks == NULL || out == NULL || !read_marks(marks)) {

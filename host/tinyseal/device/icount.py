@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from elftools.common.exceptions import ELFError
+from elftools.elf.constants import P_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
@@ -44,6 +45,7 @@ class Marks:
     invoke: tuple[int, int]  # first address, and the first after it
     layers: tuple[int, ...]
     first: int | None = None  # where `invoke` is entered, if not at its first address
+    also: tuple[int, int] | None = None  # code elsewhere that belongs to `invoke`
 
     def text(self) -> str:
         """As icount.c reads it."""
@@ -71,15 +73,19 @@ def find_marks(elf: Path) -> Marks:
 
 def boot_marks(elf: Path) -> Marks:
     """The bootloader from reset until it is left; DeviceError if `elf` cannot be read."""
-    ranges = [(address, address + size) for _, address, size in _functions(elf)]
-    if not ranges:
+    if not any(True for _ in _functions(elf)):
         raise DeviceError(f"{elf}: has no functions; stripped of its symbols?")
     with elf.open("rb") as file:
         image = ELFFile(file)
         entry = image["e_entry"] & ~int(image["e_machine"] == "EM_ARM")
-        ends = [s["p_vaddr"] + s["p_memsz"] for s in image.iter_segments("PT_LOAD")
-                if s["p_vaddr"] <= entry < s["p_vaddr"] + s["p_memsz"]]  # fmt: skip
-    return Marks((min(start for start, _ in ranges), max(ends)), (), entry)
+        # Whole segments: start-up code, being assembly, need not be a function. A second one is
+        # code that runs from RAM.
+        code = [(s["p_vaddr"], s["p_vaddr"] + s["p_memsz"])
+                for s in image.iter_segments("PT_LOAD") if s["p_flags"] & P_FLAGS.PF_X]  # fmt: skip
+    code.sort(key=lambda segment: not segment[0] <= entry < segment[1])
+    if len(code) > 2:
+        raise DeviceError(f"{elf}: has {len(code)} segments of code, expected two at most")
+    return Marks(code[0], (), entry, code[1] if len(code) == 2 else None)
 
 
 def function_ranges(elf: Path, names: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -128,7 +134,8 @@ class InstructionCounter:
             if "," in str(path):
                 raise DeviceError(f"{path}: QEMU takes no plugin whose path has a comma")
         first = "" if marks.first is None else f",first={marks.first:x}"
-        self.qemu_args = ("-plugin", f"{plugin},marks={marks_file},out={self._out}{first}")
+        also = "" if marks.also is None else ",also={:x}-{:x}".format(*marks.also)
+        self.qemu_args = ("-plugin", f"{plugin},marks={marks_file},out={self._out}{first}{also}")
 
     def counts(self) -> list[Counts]:
         """One entry for each inference that has returned."""
