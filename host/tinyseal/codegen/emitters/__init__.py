@@ -15,12 +15,14 @@ from tinyseal.codegen.emitters import (
     reference_movement,
     reference_recurrent,
     reference_reduce,
+    scalar,
     tuned,
 )
 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     **cmsis_nn.EMITTERS,
     **tuned.EMITTERS,
+    **scalar.EMITTERS,
     **copy.EMITTERS,
     **reference_dense.EMITTERS,
     **reference_elementwise.EMITTERS,

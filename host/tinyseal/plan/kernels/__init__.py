@@ -13,6 +13,7 @@ from tinyseal.plan.kernels import (
     reference_movement,
     reference_recurrent,
     reference_reduce,
+    scalar,
     tuned,
 )
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
@@ -20,6 +21,7 @@ from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 KERNELS: Final[tuple[Kernel, ...]] = (
     *cmsis_nn.KERNELS,
     *tuned.KERNELS,
+    *scalar.KERNELS,
     *copy.KERNELS,
     *reference_dense.KERNELS,
     *reference_elementwise.KERNELS,

@@ -40,13 +40,13 @@ class Product:
 Weighted = Conv2D | DepthwiseConv2D | FullyConnected
 
 
-def channels(p: Weighted, weights: Array) -> npt.NDArray[np.int64] | None:
+def channels(p: Weighted, weights: Array, bits: int = 30) -> npt.NDArray[np.int64] | None:
     """Start, multiplier, rounding and shift of every channel (firmware: nn_tuned.h), or None
     where a channel leaves the ranges in which they are exact. `weights` is [out_ch, depth].
 
-    Exact needs |sum| < 2^30 (it is doubled), a right shift of 1 or more, and room in 32 bits for
-    quotient, half and shifted zero point together. A channel that has one value whatever the
-    input, as training leaves dead ones, gets it from its rounding alone.
+    Exact needs |sum| < 2^bits (30: it is doubled), a right shift of 1 or more, and room in
+    bits + 2 for quotient, half and shifted zero point together. A channel that has one value
+    whatever the input, as training leaves dead ones, gets it from its rounding alone.
     """
     wide = weights.astype(np.int64)
     start = p.in_offset * wide.sum(axis=1) + (0 if p.bias is None else p.bias)
@@ -62,11 +62,11 @@ def channels(p: Weighted, weights: Array) -> npt.NDArray[np.int64] | None:
     start, multiplier = np.where(constant, 0, start), np.where(constant, 0, multiplier)
     shift, offset = np.where(constant, 1, shift), np.where(constant, ends[0], p.out_offset)
     reach = np.maximum(np.abs(start + above), np.abs(start + below))
-    if reach.max() >= 2**30 or shift.min() < 1:
+    if reach.max() >= 2**bits or shift.min() < 1:
         return None
     high = ((reach * multiplier + (1 << 30)) >> 31) + 1  # of the product, and one for its sign
     rounding = (np.int64(1) << (shift - 1)) + (offset.astype(np.int64) << shift)
-    if (high + np.abs(rounding)).max() >= 2**31:
+    if (high + np.abs(rounding)).max() >= 2 ** (bits + 1):
         return None
     return np.stack([start, multiplier, rounding, shift], axis=1)
 

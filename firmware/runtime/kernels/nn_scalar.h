@@ -1,0 +1,57 @@
+/* What the kernels for cores without packed products share: a channel's end.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef NN_SCALAR_H
+#define NN_SCALAR_H
+
+#include <stdint.h>
+
+/* Words of a channel, in this order: where its sum starts (the input's zero point is folded
+ * in), its multiplier, what is added after it (the halves of both roundings, and the
+ * output's zero point), its shift to the right. */
+#define NN_SCALAR_WORDS 4
+
+/* The high word of a * b, b >= 0. */
+static inline int32_t nn_scalar_high(int32_t a, int32_t b)
+{
+#if defined(__riscv_mul) || defined(__thumb2__) || defined(__x86_64__)
+    return (int32_t)(((int64_t)a * b) >> 32);
+#else
+    /* By halves, where no instruction does it: each sum stays below 2^31. */
+    const int32_t a0 = (uint16_t)a;
+    const int32_t a1 = a >> 16;
+    const int32_t b0 = (uint16_t)b;
+    const int32_t b1 = b >> 16;
+    const int32_t middle = a1 * b0 + (int32_t)(((uint32_t)a0 * (uint32_t)b0) >> 16);
+
+    return a1 * b1 + (middle >> 16) + (((uint16_t)middle + a0 * b1) >> 16);
+#endif
+}
+
+/* nn_requant_s8 with act_min..act_max all of int8, both roundings behind one shift:
+ * floor(4 * a * m / 2^32) has one bit more than the first rounding leaves, and half of what
+ * is added here is its half; the second, half away from zero, is one less (here two) where
+ * negative. plan/kernels/scalar.py has checked that |acc| < 2^29 and that no sum overflows. */
+static inline int8_t nn_scalar_requant(int32_t acc, int32_t multiplier, int32_t rounding,
+                                       int32_t shift)
+{
+    const int32_t sign = acc >> 31;
+    const int32_t high = nn_scalar_high(acc * 4, multiplier) + sign + sign + rounding;
+    const int32_t x = high >> shift;
+
+    return (int8_t)((uint32_t)(x + 128) > 255 ? (x >> 31) ^ 127 : x);
+}
+
+/* The narrower range of a fused activation, where it has one. */
+static inline void nn_scalar_clamp(int8_t *out, int32_t n, int32_t act_min, int32_t act_max)
+{
+    if (act_min == -128 && act_max == 127) {
+        return;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t x = out[i];
+
+        out[i] = (int8_t)(x < act_min ? act_min : (x > act_max ? act_max : x));
+    }
+}
+
+#endif

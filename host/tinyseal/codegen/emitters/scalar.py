@@ -1,0 +1,61 @@
+"""Calls of the tuned kernels for cores without packed products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tinyseal.codegen.emission import Emission
+from tinyseal.codegen.emitters.reference_dense import window_fields
+from tinyseal.graph.ops.convolution import Conv2D
+from tinyseal.graph.ops.fully_connected import FullyConnected
+from tinyseal.plan.kernels.scalar import Dense, product
+from tinyseal.plan.kernels.tuned import pixels
+
+
+def emit_conv(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, Conv2D)
+    e.header("kernels/nn_scalar_conv.h")
+    op = e.struct(
+        "nn_scalar_conv",
+        "op",
+        **window_fields(p),
+        **_product_fields(e, p),
+        zero=-p.in_offset,
+        act_min=p.act_min,
+        act_max=p.act_max,
+    )
+    e.statement(f"nn_scalar_conv_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
+
+
+def emit_conv_1x1(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, Conv2D | FullyConnected)
+    e.header("kernels/nn_scalar_conv.h")
+    op = e.struct(
+        "nn_scalar_conv_1x1",
+        "op",
+        **_product_fields(e, p),
+        pixels=pixels(p),
+        in_ch=p.weights[0].size,
+        act_min=p.act_min,
+        act_max=p.act_max,
+    )
+    e.statement(f"nn_scalar_conv_1x1_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
+
+
+def _product_fields(e: Emission, p: Dense) -> dict[str, int | str]:
+    made = product(p)
+    return {
+        "product.depth": made.depth,
+        "product.out_ch": made.out_ch,
+        "product.weights": e.array("weights", made.weights),
+        "product.channels": e.array("channels", made.channels),
+    }
+
+
+EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
+    "nn_scalar_conv_s8": emit_conv,
+    "nn_scalar_conv_1x1_s8": emit_conv_1x1,
+}

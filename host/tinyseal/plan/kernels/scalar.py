@@ -1,0 +1,205 @@
+"""Kernels of ours for cores without packed products: RV32IMC, Cortex-M0 and M3, Xtensa.
+
+Two pixels share a word, so that one multiplication makes two products (nn_scalar_product.h). How
+many of them a word can add up depends on the weights, which the host knows: it cuts the terms
+into groups. Zero points are folded as in `tuned`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tinyseal.board import Board, Core
+from tinyseal.graph.lowering import Array
+from tinyseal.graph.ops.convolution import Conv2D
+from tinyseal.graph.ops.fully_connected import FullyConnected
+from tinyseal.plan.kernels.kernel import Kernel, KernelSet
+from tinyseal.plan.kernels.lag import block_lag
+from tinyseal.plan.kernels.tuned import Weighted, channels, pixels
+
+# Pairs of pixels at a time (NN_SCALAR_PAIRS).
+PAIRS: Final[dict[Core, int]] = {
+    Core.RV32IMC: 3,
+}
+_STEP: Final = 2  # terms of a group are whole steps
+_MOST_STEPS: Final = 63  # of a group: its bytes of weights fit a byte
+# Weights of a group: 128 * 255 keeps a sum within 16 bits, whatever the inputs.
+_MOST_MAGNITUDE: Final = 255
+_BITS: Final = 29  # of a sum, which is multiplied by 4
+
+Dense = Conv2D | FullyConnected
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """`struct nn_scalar_product`."""
+
+    depth: int
+    out_ch: int
+    weights: Array  # uint8
+    channels: Array  # int32 [out_ch, rounded up to even, 4]
+
+
+def requants(p: Weighted, weights: Array) -> npt.NDArray[np.int64] | None:
+    """The words of nn_scalar.h for each channel, or None where one leaves their ranges.
+
+    Behind one shift: of the roundings that `channels` gives twice as much, and the half of the
+    first one, which is 1 there.
+    """
+    words = channels(p, weights, _BITS)
+    if words is None:
+        return None
+    return np.asarray(words * np.array([1, 1, 2, 1]) + np.array([0, 0, 1, 1]))
+
+
+def product(p: Dense) -> Product:
+    """Weights by pairs of channels, each group behind its length; a channel of zeros beside an
+    odd last one."""
+    rows = _rows(p)
+    words = requants(p, rows)
+    assert words is not None
+    starts = _group_starts(rows)
+    pairs = _steps(rows)
+    stream: list[npt.NDArray[np.uint8]] = []
+    for steps, is_start in zip(pairs, starts, strict=True):
+        ends = [*np.flatnonzero(is_start)[1:], len(steps)]
+        for first, last in zip(np.flatnonzero(is_start), ends, strict=True):
+            terms = steps[first:last].transpose(0, 2, 1).astype(np.int8)  # step, term, channel
+            stream += [np.array([terms.size], np.uint8), terms.reshape(-1).view(np.uint8)]
+    return Product(
+        pairs.shape[1] * _STEP,
+        len(rows),
+        np.concatenate(stream),
+        np.pad(words, ((0, len(rows) % 2), (0, 0))).astype(np.int32),
+    )
+
+
+def depth(p: Dense) -> int:
+    """Inputs of an output, rounded up to whole steps."""
+    terms = int(p.weights[0].size)
+    return terms + terms % _STEP
+
+
+def fits(rows: Array) -> bool:
+    """Whether no step alone is too much for its group; `rows` is [out_ch, depth]."""
+    return bool(_magnitudes(rows).max() <= _MOST_MAGNITUDE)
+
+
+def _rows(p: Dense) -> Array:
+    return p.weights.reshape(p.weights.shape[0], -1)
+
+
+def _steps(rows: Array) -> Array:
+    """[pairs of channels, steps, 2 channels, _STEP terms]"""
+    padded = np.pad(rows, ((0, len(rows) % 2), (0, -rows.shape[1] % _STEP)))
+    return padded.reshape(len(padded) // 2, 2, -1, _STEP).transpose(0, 2, 1, 3)
+
+
+def _magnitudes(rows: Array) -> npt.NDArray[np.int64]:
+    """Of the weights of each step: [pairs of channels, steps, 2 channels]."""
+    steps: npt.NDArray[np.int64] = np.abs(_steps(rows).astype(np.int64))
+    return np.asarray(steps.sum(axis=3))
+
+
+def _group_starts(rows: Array) -> npt.NDArray[np.bool_]:
+    """Where groups start: [pairs of channels, steps]. As few as possible: each goes on for as
+    long as the weights of both channels let it."""
+    magnitudes = _magnitudes(rows)
+    starts = np.zeros(magnitudes.shape[:2], dtype=bool)
+    total = np.zeros(magnitudes.shape[::2], dtype=np.int64)
+    length = np.full(len(magnitudes), _MOST_STEPS)
+    for step in range(magnitudes.shape[1]):
+        total += magnitudes[:, step]
+        length += 1
+        start = (total.max(axis=1) > _MOST_MAGNITUDE) | (length > _MOST_STEPS)
+        total[start], length[start] = magnitudes[start, step], 1
+        starts[:, step] = start
+    return starts
+
+
+def _supported(p: Dense, board: Board) -> bool:
+    rows = _rows(p)
+    return board.core in PAIRS and fits(rows) and requants(p, rows) is not None
+
+
+def _conv(p: Conv2D, board: Board) -> bool:
+    solid = p.dilation_w == 1 or p.filter_w == 1
+    return p.groups == 1 and solid and _supported(p, board)
+
+
+def _conv_1x1(p: Conv2D, board: Board) -> bool:
+    single = p.filter_h == p.filter_w == p.stride_h == p.stride_w == 1
+    return single and _conv(p, board)
+
+
+def _fc_batches(p: FullyConnected, board: Board) -> bool:
+    return p.batches > 1 and p.filter_offset == 0 and _supported(p, board)
+
+
+def _columns(p: Dense, board: Board) -> int:
+    return 4 * PAIRS[board.core] * depth(p)
+
+
+def _conv_scratch(p: Conv2D, board: Board) -> int:
+    return _columns(p, board) + 2 * PAIRS[board.core] * p.filter_w * p.in_ch
+
+
+def _conv_lag(p: Conv2D, board: Board) -> int:
+    return block_lag(p, 2 * PAIRS[board.core])
+
+
+def _fc_lag(p: FullyConnected, board: Board) -> int:
+    block = 2 * PAIRS[board.core]
+    ends = np.arange(block, p.batches, block)
+    return max(0, int((ends * (p.out_depth - p.in_depth)).max(initial=0)))
+
+
+def _product_instructions(p: Dense, board: Board) -> float:
+    """As sum_groups_3 is written, then what a channel's end takes."""
+    rows = _rows(p)
+    groups, pairs = int(_group_starts(rows).sum()), -(-len(rows) // 2)
+    block = 2 * PAIRS[board.core]
+    full, rest = divmod(pixels(p), block)
+    count = full + rest / block + (0.2 if rest else 0.0)
+    sums = pairs * (18.5 * depth(p) + 260) + 24 * groups
+    return count * (sums + 22.0 * depth(p) + 150) + 50.0
+
+
+def _conv_instructions(p: Conv2D, board: Board) -> float:
+    gather = pixels(p) * (35 + p.filter_h * 30)
+    return gather + _product_instructions(p, board)
+
+
+KERNELS: Final = (
+    Kernel(
+        KernelSet.TUNED,
+        "nn_scalar_conv_1x1_s8",
+        Conv2D,
+        instructions=_product_instructions,
+        supports=_conv_1x1,
+        scratch=_columns,
+        lag=_conv_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_scalar_conv_1x1_s8",
+        FullyConnected,
+        instructions=_product_instructions,
+        supports=_fc_batches,
+        scratch=_columns,
+        lag=_fc_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_scalar_conv_s8",
+        Conv2D,
+        instructions=_conv_instructions,
+        supports=_conv,
+        scratch=_conv_scratch,
+        lag=_conv_lag,
+    ),
+)

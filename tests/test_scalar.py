@@ -1,0 +1,100 @@
+"""Tuned kernels of cores without packed products have the reference's bytes, here and there."""
+
+import numpy as np
+import pytest
+
+from support.host_capsule import HostCapsule
+from support.judge import sample_inputs
+from support.random_network import Maker
+from tinyseal.board import load_board
+from tinyseal.device.kernels import torture_kernels
+from tinyseal.graph.ops.convolution import Conv2D
+from tinyseal.graph.random_layers import random_layers
+from tinyseal.graph.reference import Interpreter
+from tinyseal.graph.tflite import import_tflite
+from tinyseal.graph.tflite_writer import write_tflite
+from tinyseal.plan.kernels import KernelSet, scalar
+from tinyseal.plan.planner import plan
+
+RV32 = load_board("qemu-rv32")  # as many pixels at a time as the C on the host
+FUNCTIONS = {kernel.function for kernel in scalar.KERNELS}
+
+
+def layers(seed, count):
+    graph = random_layers(np.random.default_rng(seed), count, f"scalar_{seed}")
+    return import_tflite(write_tflite(graph, "random layers"), "model")
+
+
+def test_portable_form_equals_the_reference(campaign, tmp_path):
+    ran = []
+    for seed in range(3 * campaign):
+        graph = layers(seed, 60)
+        made = plan(graph, RV32, KernelSet.TUNED)
+        capsule = HostCapsule(made, tmp_path)
+        reference, rng = Interpreter(graph), np.random.default_rng(seed)
+        for run in range(6):
+            inputs = sample_inputs(graph, rng, run)
+            pairs = zip(reference.invoke(inputs), capsule.invoke(inputs), made.steps, strict=True)
+            for expected, got, step in pairs:
+                np.testing.assert_array_equal(got, expected, f"{step.label} seed {seed}")
+        ran += [step.kernel for step in made.steps]
+    taken = [kernel.function for kernel in ran if kernel.set is KernelSet.TUNED]
+    assert len(taken) > len(ran) / 3
+    assert set(taken) == FUNCTIONS
+
+
+def test_layers_write_over_what_the_one_before_left(campaign, tmp_path):
+    """Chains: outputs slide into their inputs' memory as far as the lag says."""
+    sliding = 0
+    for seed in range(12 * campaign):
+        maker = Maker(np.random.default_rng(seed))
+        x = maker.input((1 + seed % 2, 6, 7, 5))
+        for _ in range(8):
+            maker.pick((maker.conv, maker.depthwise))(x)
+            x = maker.nodes[-1]
+        maker.builder.output(x.index)
+        graph = import_tflite(maker.builder.build(), "model")
+        made = plan(graph, RV32, KernelSet.TUNED)
+        apart = plan(graph, RV32, KernelSet.TUNED, reuse=False)
+        sliding += made.arena_bytes < apart.arena_bytes
+        reference, capsule = Interpreter(graph), HostCapsule(made, tmp_path)
+        for run in range(3):
+            inputs = sample_inputs(graph, maker.rng, run)
+            np.testing.assert_array_equal(capsule.invoke(inputs)[0], reference.invoke(inputs)[0])
+    assert sliding > 6 * campaign
+
+
+@pytest.mark.parametrize("name", ["qemu-rv32"])
+def test_board_equals_the_reference(campaign, name):
+    """What the core's compiler makes of it, and the assembly."""
+    result = torture_kernels(load_board(name), "tuned", 20 * campaign, seed=100)
+    assert not result.failures
+    assert set(result.functions) == FUNCTIONS
+
+
+def test_groups_hold_as_many_weights_as_fit_and_no_more():
+    """A group and the step behind it are too much for one of the channels, or too long."""
+    longest = set()
+    for step in plan(layers(3, 60), RV32, KernelSet.TUNED).steps:
+        p = step.lowered.params
+        if step.kernel.set is not KernelSet.TUNED or not isinstance(p, Conv2D):
+            continue
+        stream, channel_pairs, at = scalar.product(p).weights, -(-p.out_ch // 2), 0
+        for _ in range(channel_pairs):
+            terms, before = 0, None
+            while terms < scalar.depth(p):
+                size = int(stream[at])
+                group = stream[at + 1 : at + 1 + size].view(np.int8).reshape(-1, 2).astype(int)
+                assert size % 4 == 0 and np.abs(group).sum(axis=0).max() <= 255
+                if before is not None and len(before) < 126:
+                    more = np.concatenate([before, group[:2]])
+                    assert np.abs(more).sum(axis=0).max() > 255
+                before, at, terms = group, at + 1 + size, terms + len(group)
+            longest.add(len(before))
+        assert at == len(stream)
+    assert max(longest) > 4
+
+
+def test_weights_that_leave_a_sums_range_at_once_are_left_to_others():
+    wild = np.array([[-128, -128, 1, 1], [1, 2, 3, 4]], dtype=np.int8)
+    assert not scalar.fits(wild) and scalar.fits(wild[1:]) and scalar.fits(wild + 1)
