@@ -10,45 +10,127 @@ struct corner {
     int32_t left;
 };
 
-/* The run at a row of the input, from column `left` on. Where it shows padding it is made
- * up in `made`. */
-static inline const int8_t *find_run(const struct nn_tuned_conv *op,
-                                     const struct corner *corner, int32_t y, int8_t *made)
+/* n bytes, by words while they last. */
+static inline void copy(int8_t *to, const int8_t *from, int32_t n)
+{
+    for (; n >= 4; n -= 4, to += 4, from += 4) {
+        memcpy(to, from, 4);
+        __asm__ volatile(""); /* or the compiler calls memcpy for the loop */
+    }
+    for (; n > 0; n--) {
+        *to++ = *from++;
+        __asm__ volatile("");
+    }
+}
+
+static inline void fill(int8_t *to, int8_t value, int32_t n)
+{
+    const uint32_t four = (uint8_t)value * 0x01010101u;
+
+    for (; n >= 4; n -= 4, to += 4) {
+        memcpy(to, &four, 4);
+        __asm__ volatile("");
+    }
+    for (; n > 0; n--) {
+        *to++ = value;
+        __asm__ volatile("");
+    }
+}
+
+/* What the window sees of input row y, from column `left` on: filter_w * in_ch bytes. */
+static void make_run(const struct nn_tuned_conv *op, const struct corner *corner, int32_t y,
+                     int8_t *to)
 {
     const struct nn_window *const w = &op->window;
     const int32_t bytes = w->filter_w * w->in_ch;
     const int32_t row_bytes = w->in_w * w->in_ch;
     const int32_t start = corner->left * w->in_ch;
-    const int8_t *const row = corner->image + y * row_bytes;
-    const int is_row = y >= 0 && y < w->in_h;
+    int32_t first = start < 0 ? -start : 0;
+    int32_t last = row_bytes - start < bytes ? row_bytes - start : bytes;
 
-    if (is_row && start >= 0 && start + bytes <= row_bytes) {
-        return row + start;
+    if (y < 0 || y >= w->in_h || first >= last) {
+        first = bytes;
+        last = bytes;
     }
-    for (int32_t i = 0; i < bytes; i++) {
-        const int32_t at = start + i;
-
-        made[i] = is_row && at >= 0 && at < row_bytes ? row[at] : op->zero;
+    fill(to, op->zero, first);
+    if (first < last) {
+        copy(to + first, corner->image + y * row_bytes + start + first, last - first);
     }
-    return made;
+    fill(to + last, op->zero, bytes - last);
 }
 
-static void gather(const struct nn_tuned_conv *op, const struct corner corners[PIXELS],
-                   uint32_t *columns)
+/* Whether the window of `corner` shows no padding; `below` so many rows further down. */
+static inline int is_inside(const struct nn_window *w, const struct corner *corner,
+                            int32_t below)
+{
+    return corner->top >= 0 && corner->left >= 0 && corner->left + w->filter_w <= w->in_w &&
+           corner->top + (w->filter_h - 1) * w->dilation_h + below < w->in_h;
+}
+
+/* Runs of whole words are widened where they lie; what shows padding is made up in `made`. */
+static void gather_runs(const struct nn_tuned_conv *op, const struct corner corners[PIXELS],
+                        uint32_t *columns)
 {
     const struct nn_window *const w = &op->window;
     const int32_t run = w->filter_w * w->in_ch;
+    const int32_t down = w->dilation_h * w->in_w * w->in_ch;
     int8_t *const made = (int8_t *)(columns + 2 * op->product.depth);
+    const int8_t *from[PIXELS];
+    int outside[PIXELS];
+    int is_padded = 0;
 
+    for (int32_t i = 0; i < PIXELS; i++) {
+        const struct corner *const c = &corners[i];
+
+        outside[i] = !is_inside(w, c, 0);
+        is_padded |= outside[i];
+        from[i] = outside[i] ? made + i * run
+                             : c->image + (c->top * w->in_w + c->left) * w->in_ch;
+    }
     for (int32_t tap = 0; tap < w->filter_h; tap++) {
-        const int32_t down = tap * w->dilation_h;
-        const int8_t *from[PIXELS];
-
-        for (int32_t i = 0; i < PIXELS; i++) {
-            from[i] = find_run(op, &corners[i], corners[i].top + down, made + i * run);
+        for (int32_t i = 0; is_padded && i < PIXELS; i++) {
+            if (outside[i]) {
+                make_run(op, &corners[i], corners[i].top + tap * w->dilation_h,
+                         made + i * run);
+            }
         }
         columns = nn_tuned_product_widen(from, run, columns);
+        for (int32_t i = 0; i < PIXELS; i++) {
+            from[i] += outside[i] ? 0 : down;
+        }
     }
+}
+
+/* Runs of odd lengths, as first layers have: whole windows are put together first. */
+static void gather_windows(const struct nn_tuned_conv *op, const struct corner corners[PIXELS],
+                           uint32_t *columns)
+{
+    const struct nn_window *const w = &op->window;
+    const int32_t run = w->filter_w * w->in_ch;
+    const int32_t down = w->dilation_h * w->in_w * w->in_ch;
+    int8_t *made = (int8_t *)(columns + 2 * op->product.depth);
+    const int8_t *from[PIXELS];
+
+    for (int32_t i = 0; i < PIXELS; i++, made += op->product.depth + 4) {
+        const struct corner *const c = &corners[i];
+        int8_t *to = made;
+
+        from[i] = made;
+        if (is_inside(w, c, 1)) {
+            const int8_t *row = c->image + (c->top * w->in_w + c->left) * w->in_ch;
+
+            /* Up to three bytes too many, which the next run covers; there is a row below. */
+            for (int32_t tap = 0; tap < w->filter_h; tap++, to += run, row += down) {
+                copy(to, row, (run + 3) & ~3);
+            }
+        } else {
+            for (int32_t tap = 0; tap < w->filter_h; tap++, to += run) {
+                make_run(op, c, c->top + tap * w->dilation_h, to);
+            }
+        }
+    }
+    /* What lies behind a window has weight 0. */
+    (void)nn_tuned_product_widen(from, op->product.depth, columns);
 }
 
 /* The window of the next output pixel, as they lie in memory. */
@@ -72,6 +154,7 @@ void nn_tuned_conv_s8(const struct nn_tuned_conv *op, const int8_t *in, int8_t *
 {
     const struct nn_window *const w = &op->window;
     const int32_t pixels = w->batches * w->out_h * w->out_w;
+    const int is_whole = w->filter_w * w->in_ch % 4 == 0;
     struct corner corner = { in, -w->pad_h, -w->pad_w };
     int8_t *to = out;
 
@@ -84,7 +167,11 @@ void nn_tuned_conv_s8(const struct nn_tuned_conv *op, const int8_t *in, int8_t *
                 step(w, &corner);
             }
         }
-        gather(op, corners, scratch);
+        if (is_whole) {
+            gather_runs(op, corners, scratch);
+        } else {
+            gather_windows(op, corners, scratch);
+        }
         nn_tuned_product_s8(&op->product, scratch, left, to);
         to += PIXELS * w->out_ch;
     }
@@ -100,7 +187,7 @@ void nn_tuned_conv_1x1_s8(const struct nn_tuned_conv_1x1 *op, const int8_t *in, 
         const int8_t *from[PIXELS];
 
         for (int32_t i = 0; i < PIXELS; i++) {
-            from[i] = i < left ? in + i * op->in_ch : from[0];
+            from[i] = in + (i < left ? i : left - 1) * op->in_ch;
         }
         (void)nn_tuned_product_widen(from, op->in_ch, columns);
         nn_tuned_product_s8(&op->product, columns, left, to);

@@ -10,9 +10,12 @@
 struct nn_tuned_product {
     int32_t depth;           /* inputs of an output, a multiple of 4: more have weight 0 */
     int32_t out_ch;
-    const int8_t *weights;   /* [pairs of channels][depth / 2][4]: a[k] b[k] a[k+2] b[k+2],
-                              * k = 0, 1, 4, 5, 8, 9, ...; b is 0 beside an odd last a */
-    const int32_t *channels; /* [out_ch, rounded up to even][NN_TUNED_WORDS] */
+    int8_t is_rectified;     /* the output's zero point is -128: what is negative saturates,
+                              * however it is rounded */
+    const int32_t *pairs;    /* For channels a and b: where their sums start; depth / 2 words
+                              * of weights a[k] b[k] a[k+2] b[k+2], k = 0, 1, 4, 5, 8, 9, ...;
+                              * multiplier, rounding and shift of a, then of b. The pair of an
+                              * odd last channel holds the one before it again. */
 };
 
 /* Appends n bytes of each of four pixels to the columns: per four bytes, two words of each

@@ -9,7 +9,14 @@ from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_dense import window_fields
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
-from tinyseal.plan.kernels.tuned import depthwise_channels, fc_arrays, pixels, product, row_words
+from tinyseal.plan.kernels.tuned import (
+    depth,
+    depthwise_channels,
+    fc_arrays,
+    pixels,
+    product_pairs,
+    row_words,
+)
 
 
 def emit_conv(e: Emission) -> None:
@@ -82,12 +89,11 @@ def emit_depthwise(e: Emission) -> None:
 
 
 def _product_fields(e: Emission, p: Conv2D | FullyConnected) -> dict[str, int | str]:
-    made = product(p)
     return {
-        "product.depth": made.depth,
-        "product.out_ch": made.out_ch,
-        "product.weights": e.array("weights", made.weights),
-        "product.channels": e.array("channels", made.channels),
+        "product.depth": depth(p),
+        "product.out_ch": len(p.weights),
+        "product.is_rectified": int(p.out_offset == -128),
+        "product.pairs": e.array("pairs", product_pairs(p)),
     }
 
 

@@ -7,7 +7,6 @@ the last rounding adds. That leaves seven instructions to requantise, under the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -25,16 +24,6 @@ PIXELS: Final = 4  # NN_TUNED_PRODUCT_PIXELS
 _GROUP: Final = 4  # inputs widened at a time
 _UNROLLED: Final = 64  # inputs the product goes through without a branch
 _QUAD: Final = 4  # channels of nn_tuned_fc at a time
-
-
-@dataclass(frozen=True, eq=False)
-class Product:
-    """`struct nn_tuned_product`."""
-
-    depth: int
-    out_ch: int
-    weights: Array  # int8 [pairs of channels, depth / 2, 4]
-    channels: Array  # int32 [pairs * 2, 4]
 
 
 Weighted = Conv2D | DepthwiseConv2D | FullyConnected
@@ -71,25 +60,26 @@ def channels(p: Weighted, weights: Array, bits: int = 30) -> npt.NDArray[np.int6
     return np.stack([start, multiplier, rounding, shift], axis=1)
 
 
-def product(p: Conv2D | FullyConnected) -> Product:
-    """Weights and channels by pairs, a channel of zeros beside an odd last one.
+def product_pairs(p: Conv2D | FullyConnected) -> Array:
+    """int32 [pairs, 2 + depth / 2 + 6] (firmware: nn_tuned_product.h): of channels a and b the
+    starts, the weights, and each one's multiplier, rounding and shift.
 
-    Each filter row becomes a multiple of four inputs; of four weights of channels a and b the
-    bytes are a0 b0 a2 b2 a1 b1 a3 b3.
+    Of four weights of each the bytes are a0 b0 a2 b2 a1 b1 a3 b3. An odd last channel is b, with
+    the one before it, or zeros, as a.
     """
-    rows = p.weights.reshape(p.weights.shape[0], _runs(p), -1)
-    words = channels(p, rows.reshape(len(rows), -1))
+    rows = _by_channel(p)
+    words = channels(p, rows)
     assert words is not None
-    spare = len(rows) % 2
-    padded = np.pad(rows, ((0, spare), (0, 0), (0, -rows.shape[2] % _GROUP)))
-    depth = padded.shape[1] * padded.shape[2]
-    groups = padded.reshape(-1, 2, depth // _GROUP, 2, 2)  # pair, channel, group, k + 2, k + 1
-    return Product(
-        depth,
-        len(rows),
-        groups.transpose(0, 2, 4, 3, 1).reshape(-1, depth // 2, 4),
-        np.pad(words, ((0, spare), (0, 0))).astype(np.int32),
-    )
+    padded = np.pad(rows, ((0, 0), (0, depth(p) - rows.shape[1])))
+    count = len(rows)
+    if count == 1:
+        padded, words = np.pad(padded, ((1, 0), (0, 0))), np.pad(words, ((1, 0), (0, 0)))
+        count = 2
+    order = [*range(count - count % 2), *([count - 2, count - 1] if count % 2 else [])]
+    ends = words[order].reshape(-1, 2, 4).astype("<i4")
+    groups = padded[order].reshape(len(ends), 2, -1, 2, 2)  # pair, channel, group, k + 2, k + 1
+    weights = groups.transpose(0, 2, 4, 3, 1).reshape(len(ends), -1).view("<i4")
+    return np.hstack([ends[:, :, 0], weights, ends[:, :, 1:].reshape(-1, 6)])
 
 
 def depthwise_channels(p: DepthwiseConv2D) -> Array:
@@ -118,13 +108,10 @@ def row_words(p: DepthwiseConv2D) -> int:
     return -(-p.out_w // 2) * p.stride_w + 1
 
 
-def _runs(p: Conv2D | FullyConnected) -> int:
-    return p.filter_h if isinstance(p, Conv2D) else 1
-
-
-def _depth(p: Conv2D | FullyConnected) -> int:
-    run = int(p.weights[0].size) // _runs(p)
-    return _runs(p) * (run + -run % _GROUP)
+def depth(p: Conv2D | FullyConnected) -> int:
+    """Inputs of an output, rounded up to what is widened at a time."""
+    inputs = int(p.weights[0].size)
+    return inputs + -inputs % _GROUP
 
 
 def _supported(p: Weighted, board: Board) -> bool:
@@ -163,11 +150,12 @@ def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
 
 
 def _columns(p: Conv2D | FullyConnected, board: Board) -> int:
-    return 2 * PIXELS * _depth(p)
+    return 2 * PIXELS * depth(p)
 
 
 def _conv_scratch(p: Conv2D, board: Board) -> int:
-    return _columns(p, board) + PIXELS * p.filter_w * p.in_ch
+    run = p.filter_w * p.in_ch
+    return _columns(p, board) + PIXELS * (depth(p) + _GROUP if run % _GROUP else run)
 
 
 def _conv_lag(p: Conv2D, board: Board) -> int:
@@ -199,12 +187,13 @@ def pixels(p: Conv2D | FullyConnected) -> int:
 
 
 def _product_instructions(p: Conv2D | FullyConnected, board: Board) -> float:
-    depth, pairs = _depth(p), -(-len(p.weights) // 2)
+    inputs, pairs = depth(p), -(-len(p.weights) // 2)
     full, rest = divmod(pixels(p), PIXELS)
     groups = full + (rest > 0)
-    widen = groups * (60 + 6.0 * depth)
-    pair = 6.5 * depth + 100 + 15 * (depth // _UNROLLED)
-    return widen + pairs * (full * pair + rest * (3.5 * depth + 40)) + 50.0
+    widen = groups * (100 + 4.0 * inputs)
+    pair = 6.5 * inputs + 70 + 3 * (inputs // _UNROLLED)
+    last = 0.0 if rest == 0 else 3.5 * inputs + 40 if rest == 1 else pair
+    return widen + pairs * (full * pair + last) + 50.0
 
 
 def _fc_instructions(p: FullyConnected, board: Board) -> float:
@@ -213,7 +202,7 @@ def _fc_instructions(p: FullyConnected, board: Board) -> float:
 
 
 def _conv_instructions(p: Conv2D, board: Board) -> float:
-    gather = pixels(p) * (35 + p.filter_h * 45)
+    gather = pixels(p) * (40 + p.filter_h * 15)
     return gather + _product_instructions(p, board)
 
 
