@@ -8,13 +8,12 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from support.meter import key_of
-from support.observed import DEVICE_ID, OWNER, Statistics, library
-from tinyseal.build.firmware import ROOT
+from support.observed import Statistics, library, signed
+from support.watched_fleet import DIGITS, digits
 from tinyseal.errors import ModelError, UsageError
-from tinyseal.fleet.consent import Consent, Level
+from tinyseal.fleet.consent import Level
 from tinyseal.fleet.telemetry import RecordError, read_record
-from tinyseal.graph.load import load_model
-from tinyseal.graph.reference_statistics import build_reference, observe, outputs_of, quantised
+from tinyseal.graph.reference_statistics import build_reference, observe, outputs_of
 from tinyseal.graph.statistics import (
     UNIT,
     bins_of,
@@ -29,12 +28,6 @@ from tinyseal.graph.statistics import (
 from tinyseal.package.provision import StorageKey
 
 FORM, DEVICE, SIGNATURE, OLD, IDENTITY = range(-80, -85, -1)
-DIGITS = load_model(ROOT / "models/digits_int8.tflite")
-
-
-def digits():
-    with np.load(ROOT / "examples/digits/test.npz") as loaded:
-        return quantised(DIGITS, (loaded["images"] / 8 - 1).astype(np.float32)[..., None])
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +43,6 @@ def reference(images):
 @pytest.fixture(scope="module")
 def outputs(images):
     return outputs_of(DIGITS, images)
-
-
-def consent(level, sequence=1, device=DEVICE_ID, owner=OWNER, **more):
-    return Consent(device, level, sequence, **more).sign(owner)
 
 
 def fed(device, images, outputs, order):
@@ -152,7 +141,7 @@ def test_nothing_leaves_without_consent(images, outputs, reference):
     device.start()
     fed(device, images, outputs, range(64))
     assert device.level == 0 and device.raw_records() == []
-    assert device.allow(consent(Level.AGGREGATED)) == 0
+    assert device.allow(signed(Level.AGGREGATED)) == 0
     fed(device, images, outputs, range(31))
     assert [r.kind for r in device.records()] == ["start"], "what was before is forgotten"
     fed(device, images, outputs, range(1))
@@ -161,24 +150,24 @@ def test_nothing_leaves_without_consent(images, outputs, reference):
         "window", 32, 18, 19,
     )  # fmt: skip
     assert sum(c.count for c in window.classes) == 32
-    assert device.allow(consent(Level.NONE, 2)) == 0
+    assert device.allow(signed(Level.NONE, 2)) == 0
     assert device.raw_records() == []
     fed(device, images, outputs, range(64))
-    assert device.allow(consent(Level.HEALTH, 3)) == 0
+    assert device.allow(signed(Level.HEALTH, 3)) == 0
     assert [r.level for r in device.records()] == [1], "what was allowed before is not any more"
-    assert device.allow(consent(Level.SAMPLES, 4)) == 0
+    assert device.allow(signed(Level.SAMPLES, 4)) == 0
     assert [r.kind for r in device.records()] == ["start", "window", "start", "start"]
 
 
 def test_a_consent_is_the_owners_for_this_device_and_newer(reference):
     device = Statistics(64, 10, reference)
     device.start()
-    assert device.allow(consent(Level.HEALTH)) == IDENTITY
+    assert device.allow(signed(Level.HEALTH)) == IDENTITY
     device.provision()
     device.start()
-    assert device.allow(consent(Level.HEALTH, owner=key_of(99))) == SIGNATURE
-    assert device.allow(consent(Level.HEALTH, device=bytes(16))) == DEVICE
-    good = consent(Level.AGGREGATED, 5)
+    assert device.allow(signed(Level.HEALTH, owner=key_of(99))) == SIGNATURE
+    assert device.allow(signed(Level.HEALTH, device=bytes(16))) == DEVICE
+    good = signed(Level.AGGREGATED, 5)
     for bit in range(8 * len(good)):
         spoilt = bytearray(good)
         spoilt[bit // 8] ^= 1 << bit % 8
@@ -187,21 +176,21 @@ def test_a_consent_is_the_owners_for_this_device_and_newer(reference):
     assert device.level == 0
     assert device.allow(good) == 0 and device.level == 3
     assert device.allow(good) == OLD
-    assert device.allow(consent(Level.SAMPLES, 4)) == OLD
+    assert device.allow(signed(Level.SAMPLES, 4)) == OLD
     device.start()
     assert device.level == 3, "kept over a restart"
     device.set(StorageKey.CONSENT, good[:40] + bytes(1) + good[41:])
     device.start()
     assert device.level == 0, "what does not verify is as none"
     with pytest.raises(UsageError, match="noised: needs an epsilon"):
-        consent(Level.NOISED)
+        signed(Level.NOISED)
 
 
 def test_noise_costs_its_budget_and_the_budget_lasts_over_restarts(images, outputs, reference):
     device = Statistics(64, 10, reference)
     device.provision()
     device.start()
-    assert device.allow(consent(Level.NOISED, epsilon=1.0, budget=2.5)) == 0
+    assert device.allow(signed(Level.NOISED, epsilon=1.0, budget=2.5)) == 0
     for _ in range(4):
         fed(device, images, outputs, range(32))
         device.start()
@@ -209,7 +198,7 @@ def test_noise_costs_its_budget_and_the_budget_lasts_over_restarts(images, outpu
     assert [w.noised is not None for w in windows] == [True, True, False, False]
     assert all(w.features is None and w.classes is None for w in windows)
     assert windows[0].noised != windows[1].noised, "the same counts, other noise"
-    assert device.allow(consent(Level.NOISED, 2, epsilon=0.5, budget=3)) == 0
+    assert device.allow(signed(Level.NOISED, 2, epsilon=0.5, budget=3)) == 0
     fed(device, images, outputs, range(64))
     late = [r for r in device.records() if r.kind == "window"][-2:]
     assert [w.epsilon for w in late] == [0.5, 0.5]
@@ -229,7 +218,7 @@ def test_a_record_of_the_largest_kind_fits_and_an_unusual_input_is_kept(images, 
     device = Statistics(64, 10, reference)
     device.provision()
     device.start(active_uw=20_000)
-    assert device.allow(consent(Level.SAMPLES)) == 0
+    assert device.allow(signed(Level.SAMPLES)) == 0
     loud = np.full(64, 127, dtype=np.int8)
     for n in range(32):
         device.infer(loud if n in (3, 4) else images[n], outputs[n], 1000 * (n + 1))
@@ -252,7 +241,7 @@ def test_the_log_survives_power_cuts_and_keeps_the_newest(geometry):
         device = Statistics(64, 10, None, True, *geometry)
         device.provision()
         device.start()
-        assert device.allow(consent(Level.SAMPLES)) == 0
+        assert device.allow(signed(Level.SAMPLES)) == 0
         for _ in range(trial % 12):
             library().driver_append(
                 record := b"\1" + rng.randbytes(rng.randrange(1, 90)), len(record)
@@ -260,7 +249,7 @@ def test_the_log_survives_power_cuts_and_keeps_the_newest(geometry):
         before = device.raw_records()
         late = b"\1" + rng.randbytes(rng.randrange(1, 90))
         library().driver_append_cut(late, len(late), rng.randrange(0, 3), rng.randrange(0, 70))
-        library().driver_start(0, 0)
+        device.start()
         found = device.raw_records()
         contents = [data for _, data in found]
         kept = [data for _, data in before]
@@ -285,7 +274,7 @@ def test_hostile_records_never_do_more_than_be_refused(images, outputs, referenc
     device = Statistics(64, 10, reference)
     device.provision()
     device.start()
-    device.allow(consent(Level.SAMPLES))
+    device.allow(signed(Level.SAMPLES))
     fed(device, images, outputs, range(32))
     rng = random.Random(6)
     for data in [d for _, d in device.raw_records()]:
@@ -304,7 +293,7 @@ def test_what_a_newer_device_adds_is_passed_over(images, outputs, reference):
     device = Statistics(64, 10, reference)
     device.provision()
     device.start()
-    device.allow(consent(Level.AGGREGATED))
+    device.allow(signed(Level.AGGREGATED))
     fed(device, images, outputs, range(32))
     data = device.raw_records()[1][1]
     known = read_record(data)
@@ -324,7 +313,7 @@ def test_a_stream_like_training_rarely_passes_a_limit_and_drift_does(images, out
     device = Statistics(64, 10, reference)
     device.provision()
     device.start()
-    device.allow(consent(Level.AGGREGATED))
+    device.allow(signed(Level.AGGREGATED))
     fed(device, images, outputs, rng.integers(0, len(images), 32 * 20).tolist())
     windows = [r for r in device.records() if r.kind == "window"]
     assert sum(w.drifted != 0 for w in windows) <= 1

@@ -28,7 +28,7 @@ void driver_feature(uint32_t index, const int16_t *edges, int16_t low, int16_t h
 void driver_distribution(uint32_t index, const uint16_t *shares, const uint16_t *limits);
 void driver_blank(uint32_t erase_bytes, uint32_t program_bytes);
 int driver_set(uint16_t key, const void *value, uint32_t len);
-void driver_start(int with_reference, uint32_t active_uw);
+void driver_start(int with_reference, uint32_t active_uw, uint32_t cause);
 int driver_infer(const uint8_t *in_bytes, const uint8_t *out_bytes, uint64_t ticks);
 int driver_counts(uint32_t distribution, uint16_t *counts);
 void driver_slow(uint16_t *cells);
@@ -94,11 +94,11 @@ int driver_set(uint16_t key, const void *value, uint32_t len)
     return nv_kv_set(&storage, key, value, len);
 }
 
-void driver_start(int with_reference, uint32_t active_uw)
+void driver_start(int with_reference, uint32_t active_uw, uint32_t cause)
 {
     const struct telemetry_facts facts = {
         .firmware = "1.2.3", .inferences = &inferences, .refused = &refused,
-        .reset_cause = 2, .verdict = { 7, 8 }, .hz = 1000000, .active_uw = active_uw,
+        .reset_cause = cause, .verdict = { 7, 8 }, .hz = 1000000, .active_uw = active_uw,
     };
 
     mount_storage();

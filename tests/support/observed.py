@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +12,20 @@ from support.meter import key_of
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.native import compile_native
 from tinyseal.build.third_party import monocypher
+from tinyseal.fleet.consent import Consent, Level
 from tinyseal.fleet.telemetry import read_record
 from tinyseal.graph.reference_statistics import Reference
+from tinyseal.package.keys import Key
 from tinyseal.package.provision import StorageKey
 
 OWNER, DEVICE_KEY, DEVICE_ID = key_of(31), key_of(32), bytes(range(16))
 CELLS = 18 * 8 + 16
+
+
+def signed(level: Level, sequence: int = 1, device: bytes = DEVICE_ID, owner: Key = OWNER,
+           **more: Any) -> bytes:  # fmt: skip
+    """A consent as the device's owner gives it."""
+    return Consent(device, level, sequence, **more).sign(owner)
 
 
 @functools.cache
@@ -77,8 +86,8 @@ class Statistics:
     def set(self, key: int, value: bytes) -> None:
         assert library().driver_set(key, value, len(value)) == 0
 
-    def start(self, active_uw: int = 0) -> None:
-        library().driver_start(int(self.reference is not None), active_uw)
+    def start(self, active_uw: int = 0, cause: int = 2) -> None:
+        library().driver_start(int(self.reference is not None), active_uw, cause)
 
     def infer(self, value: np.ndarray, output: np.ndarray, ticks: int = 1000) -> bool:
         """Whether it closed a window."""
@@ -105,8 +114,8 @@ class Statistics:
     def level(self) -> int:
         return int(library().driver_level())
 
-    def raw_records(self) -> list[tuple[int, bytes]]:
-        out, number = [], ctypes.c_uint32(0)
+    def raw_records(self, after: int = 0) -> list[tuple[int, bytes]]:
+        out, number = [], ctypes.c_uint32(after)
         buffer = ctypes.create_string_buffer(4096)
         while True:
             size = library().driver_record(number.value, buffer, 4096, ctypes.byref(number))

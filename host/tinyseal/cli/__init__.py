@@ -24,6 +24,7 @@ from tinyseal.cli import (
     meter,
     meter_device,
     observe,
+    observe_watch,
     ota,
     ota_campaign,
     provision,
@@ -62,6 +63,9 @@ meter.app.command("status")(meter_device.status)
 meter.app.command("redeem")(meter_device.redeem)
 meter.app.command("sync")(meter_device.sync)
 app.add_typer(meter.app, name="meter")
+observe.app.command("watch")(observe_watch.watch)
+observe.app.command("serve")(observe_watch.serve)
+observe.app.command("export")(observe_watch.export)
 app.add_typer(observe.app, name="observe")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from tinyseal.cli.place import Place, placed
 from tinyseal.errors import UsageError
 
 if TYPE_CHECKING:
+    from tinyseal.fleet.alerts import Alert, Rule
     from tinyseal.fleet.watch import Watched
 
 app = typer.Typer(
@@ -135,18 +137,44 @@ def pull(
 def find(database: str | None, device: str | None) -> list[Watched]:
     """The fleet or one device; UsageError for one that nothing is known of."""
     from tinyseal.fleet.database import open_database
-    from tinyseal.fleet.watch import watched
+    from tinyseal.fleet.watch import Fleet
 
-    found = list(watched(open_database(database), device))
+    found = Fleet(open_database(database), device).look()
     if device is not None and not found:
         raise UsageError(f"device {device}: nothing was pulled from it; tinyseal observe pull")
     return found
+
+
+def rules_of(texts: list[str] | None) -> list[Rule]:
+    """Those that always hold, and what is asked for besides."""
+    from tinyseal.fleet.alerts import USUAL, parse_rule
+
+    return [*USUAL, *map(parse_rule, texts or ())]
+
+
+def list_rules(is_wanted: bool) -> None:
+    """Callback of an option: prints what rules can be made of, and ends."""
+    if not is_wanted:
+        return
+    from tinyseal.fleet.alerts import MEASURES, USUAL
+
+    for name, (text, _) in MEASURES.items():
+        console.print(f"{name:12} {text}", highlight=False)
+    console.print(f"always: {', '.join(map(str, USUAL))}", highlight=False)
+    raise typer.Exit
 
 
 HtmlOption = typer.Option(None, "--html", help="Write a page with charts.")
 AlertOption = typer.Option(
     False, "--alert", help="Exit with 3 if a device has drifted, or restarted by a fault."
 )
+RuleOption = typer.Option(
+    None, "--rule", help="Alert by this, too, as 'confidence < 0.7'; several times for several."
+)
+MeasuresOption = typer.Option(
+    False, "--measures", callback=list_rules, is_eager=True,
+    help="List what rules can be made of, and exit.",
+)  # fmt: skip
 ALERT_CODE = 3
 DeviceArgument = typer.Argument(None, help="Only this device, with its windows.")
 
@@ -155,29 +183,37 @@ def report(
     device: str | None = DeviceArgument,
     html: Path | None = HtmlOption,
     alert: bool = AlertOption,
+    rule: list[str] | None = RuleOption,
+    measures: bool = MeasuresOption,
     database: str | None = DatabaseOption,
     as_json: bool = JsonOption,
 ) -> None:
-    """What is known of the fleet: a line for each device, with the verdict on drift.
+    """What is known of the fleet: a line for each device, with the verdict on drift. With --alert
+    or a --rule, exit code 3 tells of alerts.
 
     \b
     Example: tinyseal observe report
              tinyseal observe report --html fleet.html --alert
+             tinyseal observe report --rule 'confidence < 0.7' --rule 'latency_p99 > 0.05'
              tinyseal observe report 000102030405060708090a0b0c0d0e0f --json
     """
+    from tinyseal.fleet.alerts import alerts
+
+    rules = rules_of(rule)
     found = find(database, device)
+    now = datetime.now(UTC)
+    broken = alerts(found, rules, now)
     if html is not None:
-        from tinyseal.fleet.watch_page import render
+        from tinyseal.fleet.watch_page import watch_page
         from tinyseal.package.files import write_file
 
-        write_file(html, render(found).encode())
-    _print(found, as_json, device is not None)
-    facts = [d.to_json() for d in found]
-    if alert and any(f["verdict"] == "drifted" or f["faults"] for f in facts):
+        write_file(html, watch_page(found, broken, now).encode())
+    _print(found, broken, as_json, device is not None)
+    if broken and (alert or rule):
         raise typer.Exit(ALERT_CODE)
 
 
-def _print(found: list[Watched], as_json: bool, with_windows: bool) -> None:
+def _print(found: list[Watched], broken: list[Alert], as_json: bool, with_windows: bool) -> None:
     from tinyseal.fleet.watch import fleet_verdict, window_json
 
     if as_json:
@@ -188,21 +224,39 @@ def _print(found: list[Watched], as_json: bool, with_windows: bool) -> None:
             }
             for d in found
         ]
-        print_json({"verdict": fleet_verdict(found), "devices": devices})
+        print_json({
+            "verdict": fleet_verdict(found),
+            "alerts": [a.to_json() for a in broken],
+            "devices": devices,
+        })  # fmt: skip
         return
+    console.print(fleet_table(found))
+    print_alerts(broken)
+
+
+STYLES = {"steady": "green", "drifting": "yellow", "drifted": "bold red", "unknown": "dim"}
+
+
+def fleet_table(found: list[Watched]) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("device", "board", "drift", "windows", "queries", "p50 ms", "p99 ms", "nJ"):
         is_text = name in ("device", "board", "drift")
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=name == "device")
+        is_whole = name in ("device", "drift")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=is_whole)
     for d in found:
-        facts = d.to_json()
-        times = [facts[k] for k in ("latency_p50", "latency_p99")]
+        times = (d.latency(50), d.latency(99))
         table.add_row(
-            d.id, d.board or "-", d.verdict, f"{len(d.windows):,}", f"{d.queries:,}",
-            *(f"{1000 * t:.3f}" if t is not None else "-" for t in times),
-            f"{facts['energy_nj']:,}" if facts["energy_nj"] is not None else "-",
+            d.id, d.board or "-", f"[{STYLES[d.verdict]}]{d.verdict}[/]", f"{len(d.windows):,}",
+            f"{d.queries:,}", *(f"{1000 * t:.3f}" if t is not None else "-" for t in times),
+            f"{d.energy_nj:,}" if d.energy_nj is not None else "-",
         )  # fmt: skip
-    console.print(table)
+    return table
+
+
+def print_alerts(broken: list[Alert]) -> None:
+    for a in broken:
+        errors.print(f"{a.device}: {a.rule}, is {a.value:g}", style="bold red", highlight=False,
+                     soft_wrap=True)  # fmt: skip
 
 
 BoardOption = typer.Option(DEFAULT_BOARD, "--board", "-b", help="A virtual board.")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-
 from tinyseal.fleet.ledger import money
+from tinyseal.fleet.pages import render
 from tinyseal.fleet.reconcile import Balance, Reconciled
 
 MAX_ROWS: Final = 1000  # of devices, and of findings, on the page
@@ -27,7 +25,8 @@ class Page:
             self._more += 1
 
     def render(self, result: Reconciled) -> str:
-        return _template().render(
+        return render(
+            "meter_report.html.j2",
             result=result,
             totals=sorted(result.totals.items()),
             names={subject: t.name or subject[:16] for subject, t in result.totals.items()},
@@ -37,15 +36,3 @@ class Page:
             more_balances=self._more,
             money=money,
         )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("tinyseal.fleet"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("meter_report.html.j2")

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 from sqlalchemy import Engine, select
 
 from tinyseal.errors import UsageError
+from tinyseal.fleet.charts import round_steps
 from tinyseal.fleet.database import opened
+from tinyseal.fleet.pages import render
 from tinyseal.fleet.records import Attempt, Campaign, Member
 
-TEMPLATES: Final = Path(__file__).with_name("templates")
 WAITING: Final = "waiting"
 CUT: Final = "cut"  # an attempt whose tool was killed
 
@@ -23,7 +22,6 @@ CUT: Final = "cut"  # an attempt whose tool was killed
 ROW: Final = 18
 LEFT: Final = 150
 WIDTH: Final = 960
-TICKS: Final = 6
 MIN_BAR: Final = 2.0
 
 
@@ -112,14 +110,7 @@ def as_data(report: CampaignReport) -> dict[str, Any]:
 
 
 def as_html(report: CampaignReport) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
-    return environment.get_template("campaign.html.j2").render(report=report, chart=_chart(report))
+    return render("campaign.html.j2", report=report, chart=_chart(report))
 
 
 def _report(campaign: Campaign) -> CampaignReport:
@@ -174,7 +165,8 @@ def _chart(report: CampaignReport) -> dict[str, Any]:
     attempts = [a for d in report.devices for a in d.attempts]
     start = min((a.started for a in attempts), default=report.started)
     moments = [a.ended or a.started for a in attempts]
-    span = max((max(moments, default=start) - start).total_seconds(), 1.0)
+    ticks = round_steps(max((max(moments, default=start) - start).total_seconds(), 1.0))
+    span = ticks[-1]
     scale = (WIDTH - LEFT - 10) / span
 
     def across(moment: datetime) -> float:
@@ -196,15 +188,11 @@ def _chart(report: CampaignReport) -> dict[str, Any]:
                     "title": f"{device.name}, {took}, {said}",
                 }
             )
-    step = span / (TICKS - 1)
     return {
         "width": WIDTH,
         "height": len(report.devices) * ROW + 24,
         "left": LEFT,
         "row": ROW,
         "bars": bars,
-        "ticks": [
-            {"x": round(LEFT + i * step * scale, 1), "text": f"{i * step:.0f} s"}
-            for i in range(TICKS)
-        ],
+        "ticks": [{"x": round(LEFT + t * scale, 1), "text": f"{t:,g} s"} for t in ticks],
     }
