@@ -48,12 +48,22 @@ class CStruct:
     fields: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class CFunction:
+    """A kernel's instance: one call with constants, which layers of the same sizes share."""
+
+    name: str
+    parameters: str
+    statement: str
+
+
 @dataclass(frozen=True, eq=False)
 class Emitted:
     """One layer in C: constants, and the statements of its function."""
 
     headers: tuple[str, ...] = ()
     shared: tuple[CArray, ...] = ()  # one of a name in the whole capsule
+    functions: tuple[CFunction, ...] = ()  # likewise
     arrays: tuple[CArray, ...] = ()
     structs: tuple[CStruct, ...] = ()
     statements: tuple[str, ...] = ()
@@ -69,6 +79,7 @@ class Emission:
         self._headers: list[str] = []
         self._arrays: list[CArray] = []
         self._shared: list[CArray] = []
+        self._functions: list[CFunction] = []
         self._structs: list[CStruct] = []
         self._statements: list[str] = []
 
@@ -88,6 +99,12 @@ class Emission:
         array = CArray(f"shared_{suffix}", np.ascontiguousarray(data))
         self._shared.append(array)
         return array.name
+
+    def shared_function(self, suffix: str, parameters: str, statement: str) -> str:
+        """A function named `shared_<suffix>`, the same for every layer that asks for it."""
+        function = CFunction(f"shared_{suffix}", parameters, statement)
+        self._functions.append(function)
+        return function.name
 
     def struct(self, ctype: str, suffix: str, **fields: Any) -> str:
         """A constant struct; integers and C text as values; returns its name."""
@@ -122,6 +139,7 @@ class Emission:
         return Emitted(
             tuple(self._headers),
             tuple(self._shared),
+            tuple(self._functions),
             tuple(self._arrays),
             tuple(self._structs),
             tuple(self._statements),

@@ -84,6 +84,7 @@ def generate_capsule(
         layers=layers,
         headers=sorted(headers),
         shared={a.name: a for layer in layers for a in layer.c.shared}.values(),
+        functions={f.name: f for layer in layers for f in layer.c.functions}.values(),
         states=states,
         model_id_bytes=[f"0x{b:02x}" for b in bytes.fromhex(plan.graph.model_id)],
         family_bytes=[f"0x{b:02x}" for b in family_id(terms.family)],

@@ -9,6 +9,7 @@ from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters import (
     cmsis_nn,
     copy,
+    mve,
     reference_binary,
     reference_dense,
     reference_elementwise,
@@ -23,6 +24,7 @@ EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     **cmsis_nn.EMITTERS,
     **tuned.EMITTERS,
     **scalar.EMITTERS,
+    **mve.EMITTERS,
     **copy.EMITTERS,
     **reference_dense.EMITTERS,
     **reference_elementwise.EMITTERS,

@@ -7,6 +7,7 @@ from typing import Final
 from tinyseal.plan.kernels import (
     cmsis_nn,
     copy,
+    mve,
     reference_binary,
     reference_dense,
     reference_elementwise,
@@ -22,6 +23,7 @@ KERNELS: Final[tuple[Kernel, ...]] = (
     *cmsis_nn.KERNELS,
     *tuned.KERNELS,
     *scalar.KERNELS,
+    *mve.KERNELS,
     *copy.KERNELS,
     *reference_dense.KERNELS,
     *reference_elementwise.KERNELS,

@@ -1,0 +1,98 @@
+/* What the kernels for vector cores (Cortex-M55: MVE, Helium) share.
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Their inner blocks have eight sums, in the eight registers that VMLADAVA can add to; each is
+ * one instruction sequence, with the same in portable C beside it. What a layer is made of
+ * (steps, flags) is constant where a block is used, so that nothing is decided in it. */
+#ifndef NN_MVE_H
+#define NN_MVE_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "nn_requant.h"
+
+#define NN_MVE_LANES 16 /* bytes of a vector */
+#define NN_MVE_SUMS 8
+
+/* How a block ends. */
+enum nn_mve_flags {
+    NN_MVE_SIGNED = 1,  /* not all negative sums come to act_min: round them away from zero */
+    NN_MVE_CLAMPED = 2, /* act_min..act_max is not all of int8 */
+    NN_MVE_PARTIAL = 4, /* the channels are no multiple of a block's */
+};
+
+#if defined(__ARM_FEATURE_MVE)
+
+/* Lines: by these the compiler measures how far it branches over a block that .rept makes
+ * longer than it looks. */
+#define NN_MVE_FOUR(x) x x x x
+#define NN_MVE_LENGTH NN_MVE_FOUR(NN_MVE_FOUR(NN_MVE_FOUR(NN_MVE_FOUR(NN_MVE_FOUR("\n")))))
+
+/* q0 and q1 are four sums each, in q2 their multipliers: requantised, but for the zero point;
+ * q2, q3 destroyed. r1 goes over the shifts. */
+#define NN_MVE_SHIFT              \
+    ".if %c[flags] & 1\n\t"       \
+    "vshr.s32  q2, q0, #31\n\t"   \
+    "vadd.i32  q0, q0, q2\n\t"    \
+    "vshr.s32  q3, q1, #31\n\t"   \
+    "vadd.i32  q1, q1, q3\n\t"    \
+    ".endif\n\t"
+
+/* to[0..n) = from[0..n), n >= 0; nothing beyond is read. */
+static inline void nn_mve_copy(int8_t *to, const int8_t *from, int32_t n)
+{
+    __asm__ volatile("wlstp.8  lr, %[n], 2f\n"
+                     "1:\n\t"
+                     "vldrb.8  q0, [%[from]], #16\n\t"
+                     "vstrb.8  q0, [%[to]], #16\n\t"
+                     "letp     lr, 1b\n"
+                     "2:"
+                     : [to] "+r"(to), [from] "+r"(from)
+                     : [n] "r"(n)
+                     : "lr", "q0", "memory");
+}
+
+static inline void nn_mve_fill(int8_t *to, int8_t value, int32_t n)
+{
+    __asm__ volatile("vdup.8   q0, %[value]\n\t"
+                     "wlstp.8  lr, %[n], 2f\n"
+                     "1:\n\t"
+                     "vstrb.8  q0, [%[to]], #16\n\t"
+                     "letp     lr, 1b\n"
+                     "2:"
+                     : [to] "+r"(to)
+                     : [value] "r"(value), [n] "r"(n)
+                     : "lr", "q0", "memory");
+}
+
+#else
+
+/* One sum's way through NN_MVE_SHIFT; shift is negative, to the right. */
+static inline int8_t nn_mve_requant(int32_t sum, int32_t multiplier, int32_t shift,
+                                    int32_t zero, int32_t act_min, int32_t act_max)
+{
+    return nn_requant_s8(sum, multiplier, shift, zero, act_min, act_max);
+}
+
+static inline int32_t nn_mve_word(const int8_t *p, int32_t i)
+{
+    int32_t word;
+
+    memcpy(&word, p + 4 * i, sizeof word);
+    return word;
+}
+
+static inline void nn_mve_copy(int8_t *to, const int8_t *from, int32_t n)
+{
+    memcpy(to, from, (size_t)n);
+}
+
+static inline void nn_mve_fill(int8_t *to, int8_t value, int32_t n)
+{
+    memset(to, value, (size_t)n);
+}
+
+#endif
+
+#endif

@@ -1,0 +1,76 @@
+"""Calls of the tuned kernels for vectors: instances made for a layer's sizes, shared by layers
+of the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tinyseal.codegen.emission import Emission
+from tinyseal.codegen.emitters.reference_dense import window_fields
+from tinyseal.graph.ops.convolution import Conv2D
+from tinyseal.graph.ops.fully_connected import FullyConnected
+from tinyseal.plan.kernels import mve
+
+_PRODUCT_PARAMETERS: Final = (
+    "const struct nn_mve_product *op, const int8_t *in, int32_t in_step, int32_t gap, "
+    "int8_t *out, int32_t pixels"
+)
+
+
+def emit_product(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, Conv2D | FullyConnected)
+    e.header("kernels/nn_mve_product.h")
+    op = e.struct("nn_mve_product", "op", **_product_fields(e, p))
+    depth = p.in_ch if isinstance(p, Conv2D) else p.in_depth
+    e.statement(
+        f"{_product(e, p)}(&{op}, {e.input(0)}, {depth}, 0, {e.output()}, {mve.pixels(p)});"
+    )
+
+
+def emit_conv(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, Conv2D)
+    e.header("kernels/nn_mve_conv.h")
+    run = p.filter_w * p.in_ch
+    op = e.struct(
+        "nn_mve_conv",
+        "op",
+        **window_fields(p),
+        **{f"product.{name}": value for name, value in _product_fields(e, p).items()},
+        column=mve.column_bytes(p),
+        row=mve.shape(p).row_bytes if mve.is_direct(p) else run,
+        zero=-p.in_offset,
+        is_direct=int(mve.is_direct(p)),
+    )
+    e.statement(
+        f"nn_mve_conv_s8(&{op}, {_product(e, p)}, {e.input(0)}, {e.output()}, {e.scratch()});"
+    )
+
+
+def _product_fields(e: Emission, p: Conv2D | FullyConnected) -> dict[str, int | str]:
+    return {
+        "stream": e.array("stream", mve.stream(p)),
+        "ends": e.array("ends", mve.ends(p)),
+        "out_ch": len(p.multipliers),
+        "act_min": p.act_min,
+        "act_max": p.act_max,
+    }
+
+
+def _product(e: Emission, p: Conv2D | FullyConnected) -> str:
+    """The instance of nn_mve_product_s8 for p."""
+    made, flags = mve.shape(p), int(mve.flags(p))
+    sizes = (made.rows, made.steps, made.tail, flags)
+    return e.shared_function(
+        "product_" + "_".join(map(str, sizes)),
+        _PRODUCT_PARAMETERS,
+        f"nn_mve_product_s8(op, in, in_step, gap, out, pixels, {', '.join(map(str, sizes))});",
+    )
+
+
+EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
+    "nn_mve_conv_s8": emit_conv,
+    "nn_mve_product_s8": emit_product,
+}
