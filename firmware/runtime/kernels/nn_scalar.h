@@ -30,15 +30,17 @@ static inline int32_t nn_scalar_high(int32_t a, int32_t b)
 /* nn_requant_s8 with act_min..act_max all of int8, both roundings behind one shift:
  * floor(4 * a * m / 2^32) has one bit more than the first rounding leaves, and half of what
  * is added here is its half; the second, half away from zero, is one less (here two) where
- * negative. plan/kernels/scalar.py has checked that |acc| < 2^29 and that no sum overflows. */
-static inline int8_t nn_scalar_requant(int32_t acc, int32_t multiplier, int32_t rounding,
-                                       int32_t shift)
+ * negative, which nobody sees where what is negative saturates: `is_rectified`, the output's
+ * zero point is -128. plan/kernels/scalar.py has checked that |acc| < 2^29 and that no sum
+ * overflows. */
+static inline __attribute__((always_inline)) int32_t
+nn_scalar_requant(int32_t acc, const int32_t *channel, int is_rectified)
 {
-    const int32_t sign = acc >> 31;
-    const int32_t high = nn_scalar_high(acc * 4, multiplier) + sign + sign + rounding;
-    const int32_t x = high >> shift;
+    const int32_t sign = is_rectified ? 0 : acc >> 31;
+    const int32_t high = nn_scalar_high(acc * 4, channel[1]) + sign + sign + channel[2];
+    const int32_t x = high >> channel[3];
 
-    return (int8_t)((uint32_t)(x + 128) > 255 ? (x >> 31) ^ 127 : x);
+    return (uint32_t)(x + 128) > 255 ? (x >> 31) ^ 127 : x;
 }
 
 /* The narrower range of a fused activation, where it has one. */

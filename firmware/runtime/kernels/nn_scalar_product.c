@@ -193,21 +193,19 @@ INLINE const uint8_t *sum(struct sums *s, int32_t pairs, const uint32_t *x,
 
 /* One channel of `count` pixels. */
 INLINE void store(const uint32_t *all, const int32_t *upper, int32_t pairs, int32_t count,
-                  const int32_t *channel, int32_t stride, int8_t *out)
+                  const int32_t *words, int is_rectified, int32_t stride, int8_t *out)
 {
-    const int32_t start = channel[0];
-    const int32_t multiplier = channel[1];
-    const int32_t rounding = channel[2];
-    const int32_t shift = channel[3];
+    /* Loaded once: `out` may alias anything. */
+    const int32_t channel[NN_SCALAR_WORDS] = { words[0], words[1], words[2], words[3] };
 
     UNROLL
     for (int32_t i = 0; i < pairs; i++) {
         const int32_t lower = (int32_t)(all[i] - ((uint32_t)upper[i] << 16));
 
-        *out = nn_scalar_requant(start + lower, multiplier, rounding, shift);
+        *out = (int8_t)nn_scalar_requant(channel[0] + lower, channel, is_rectified);
         out += stride;
         if (i < pairs - 1 || 2 * pairs <= count) {
-            *out = nn_scalar_requant(start + upper[i], multiplier, rounding, shift);
+            *out = (int8_t)nn_scalar_requant(channel[0] + upper[i], channel, is_rectified);
             out += stride;
         }
     }
@@ -222,13 +220,20 @@ INLINE void product(const struct nn_scalar_product *op, const uint32_t *columns,
     const uint8_t *w = op->weights;
 
     for (int32_t left = stride; left > 0; left -= 2) {
+        const int32_t *const other = channel + NN_SCALAR_WORDS;
         struct sums s;
 
         w = sum(&s, pairs, columns, end, w);
-        store(s.all_a, s.upper_a, pairs, count, channel, stride, out);
-        if (left > 1) {
-            store(s.all_b, s.upper_b, pairs, count, channel + NN_SCALAR_WORDS, stride,
-                  out + 1);
+        if (op->is_rectified) {
+            store(s.all_a, s.upper_a, pairs, count, channel, 1, stride, out);
+            if (left > 1) {
+                store(s.all_b, s.upper_b, pairs, count, other, 1, stride, out + 1);
+            }
+        } else {
+            store(s.all_a, s.upper_a, pairs, count, channel, 0, stride, out);
+            if (left > 1) {
+                store(s.all_b, s.upper_b, pairs, count, other, 0, stride, out + 1);
+            }
         }
         channel += 2 * NN_SCALAR_WORDS;
         out += 2;

@@ -22,6 +22,7 @@
 struct nn_scalar_product {
     int32_t depth;           /* inputs of an output, even: a last odd one has weight 0 */
     int32_t out_ch;
+    int32_t is_rectified;    /* the output's zero point is -128 */
     const uint8_t *weights;  /* of each pair of channels its groups: bytes of weights behind
                               * this one, a multiple of 4; then a[k] b[k] for each input. b is
                               * 0 beside an odd last a */

@@ -7,9 +7,9 @@ from typing import Final
 
 from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_dense import window_fields
-from tinyseal.graph.ops.convolution import Conv2D
+from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
-from tinyseal.plan.kernels.scalar import Dense, product
+from tinyseal.plan.kernels.scalar import Dense, depthwise_arrays, is_rectified, product
 from tinyseal.plan.kernels.tuned import pixels
 
 
@@ -45,11 +45,31 @@ def emit_conv_1x1(e: Emission) -> None:
     e.statement(f"nn_scalar_conv_1x1_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
 
 
+def emit_depthwise(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, DepthwiseConv2D)
+    weights, channels = depthwise_arrays(p)
+    e.header("kernels/nn_scalar_depthwise.h")
+    op = e.struct(
+        "nn_scalar_depthwise",
+        "op",
+        **window_fields(p),
+        zero=-p.in_offset,
+        act_min=p.act_min,
+        act_max=p.act_max,
+        is_rectified=int(is_rectified(p)),
+        weights=e.array("weights", weights),
+        channels=e.array("channels", channels),
+    )
+    e.statement(f"nn_scalar_depthwise_s8(&{op}, {e.input(0)}, {e.output()});")
+
+
 def _product_fields(e: Emission, p: Dense) -> dict[str, int | str]:
     made = product(p)
     return {
         "product.depth": made.depth,
         "product.out_ch": made.out_ch,
+        "product.is_rectified": int(is_rectified(p)),
         "product.weights": e.array("weights", made.weights),
         "product.channels": e.array("channels", made.channels),
     }
@@ -58,4 +78,5 @@ def _product_fields(e: Emission, p: Dense) -> dict[str, int | str]:
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     "nn_scalar_conv_s8": emit_conv,
     "nn_scalar_conv_1x1_s8": emit_conv_1x1,
+    "nn_scalar_depthwise_s8": emit_depthwise,
 }

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tinyseal.board import Board, Core
 from tinyseal.graph.lowering import Array
-from tinyseal.graph.ops.convolution import Conv2D
+from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.lag import block_lag
@@ -25,6 +25,8 @@ from tinyseal.plan.kernels.tuned import Weighted, channels, pixels
 PAIRS: Final[dict[Core, int]] = {
     Core.RV32IMC: 3,
 }
+# Cores whose registers hold a filter of nine taps.
+DEPTHWISE: Final = (Core.RV32IMC,)
 _STEP: Final = 2  # terms of a group are whole steps
 _MOST_STEPS: Final = 63  # of a group: its bytes of weights fit a byte
 # Weights of a group: 128 * 255 keeps a sum within 16 bits, whatever the inputs.
@@ -76,6 +78,19 @@ def product(p: Dense) -> Product:
         np.concatenate(stream),
         np.pad(words, ((0, len(rows) % 2), (0, 0))).astype(np.int32),
     )
+
+
+def depthwise_arrays(p: DepthwiseConv2D) -> tuple[Array, Array]:
+    """int8 [out_ch, 9] and the words of the channels, int32 [out_ch, 4]."""
+    weights = p.weights.reshape(-1, p.out_ch).T
+    words = requants(p, weights)
+    assert words is not None
+    return weights, words.astype(np.int32)
+
+
+def is_rectified(p: Weighted) -> bool:
+    """Whether what is negative saturates, however it is rounded."""
+    return p.out_offset == -128
 
 
 def depth(p: Dense) -> int:
@@ -140,6 +155,15 @@ def _fc_batches(p: FullyConnected, board: Board) -> bool:
     return p.batches > 1 and p.filter_offset == 0 and _supported(p, board)
 
 
+def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
+    plain = p.depth_multiplier == p.dilation_h == p.dilation_w == 1
+    size = p.filter_h == p.filter_w == 3 and p.stride_w in (1, 2)
+    right = (p.out_w - 1) * p.stride_w - p.pad_w + 2  # the last column that is seen
+    if not (plain and size and p.pad_w in (0, 1) and right <= p.in_w):
+        return False
+    return board.core in DEPTHWISE and requants(p, p.weights.reshape(-1, p.out_ch).T) is not None
+
+
 def _columns(p: Dense, board: Board) -> int:
     return 4 * PAIRS[board.core] * depth(p)
 
@@ -158,6 +182,15 @@ def _fc_lag(p: FullyConnected, board: Board) -> int:
     return max(0, int((ends * (p.out_depth - p.in_depth)).max(initial=0)))
 
 
+def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
+    """A row of outputs is written while the rows it sees are read."""
+    rows = np.arange(p.batches * p.out_h)
+    image, y = np.divmod(rows, p.out_h)
+    first = image * p.in_h + np.clip(y * p.stride_h - p.pad_h, 0, p.in_h)
+    behind = (rows + 1) * p.out_w * p.out_ch - first * p.in_w * p.in_ch
+    return max(0, int(behind.max()))
+
+
 def _product_instructions(p: Dense, board: Board) -> float:
     """As sum_groups_3 is written, then what a channel's end takes."""
     rows = _rows(p)
@@ -172,6 +205,12 @@ def _product_instructions(p: Dense, board: Board) -> float:
 def _conv_instructions(p: Conv2D, board: Board) -> float:
     gather = pixels(p) * (35 + p.filter_h * 30)
     return gather + _product_instructions(p, board)
+
+
+def _depthwise_instructions(p: DepthwiseConv2D, board: Board) -> float:
+    column = 37.0 if is_rectified(p) else 40.0
+    row = p.out_ch * (75 + (column + (p.stride_w - 1) * 15) * p.out_w)
+    return p.batches * p.out_h * (row + 100) + 50.0
 
 
 KERNELS: Final = (
@@ -201,5 +240,13 @@ KERNELS: Final = (
         supports=_conv,
         scratch=_conv_scratch,
         lag=_conv_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_scalar_depthwise_s8",
+        DepthwiseConv2D,
+        instructions=_depthwise_instructions,
+        supports=_depthwise,
+        lag=_depthwise_lag,
     ),
 )
