@@ -41,7 +41,7 @@ from tinyseal.plan.arena import (
     place,
     widest_step,
 )
-from tinyseal.plan.choose import choose, kernel_set
+from tinyseal.plan.choose import candidates, kernel_set
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.lag import window_lag
 from tinyseal.plan.lifetimes import Layer, share
@@ -628,13 +628,17 @@ def test_wanted_set_falls_back_to_reference_per_layer():
     reference = kernel(KernelSet.REFERENCE, 10.0)
     cmsis, tuned = kernel(KernelSet.CMSIS_NN, 5.0), kernel(KernelSet.TUNED, 20.0)
     offered = [reference, tuned, cmsis]
-    assert choose(item, HOST, None, offered) is cmsis
-    assert choose(item, HOST, KernelSet.TUNED, offered) is tuned
-    assert choose(item, HOST, KernelSet.REFERENCE, offered) is reference
+
+    def best(wanted: KernelSet | None, kernels: Sequence[Kernel] = offered) -> Kernel:
+        return candidates(item, HOST, wanted, kernels=kernels)[0].kernel
+
+    assert best(None) is cmsis
+    assert best(KernelSet.TUNED) is tuned
+    assert best(KernelSet.REFERENCE) is reference
     unable = kernel(KernelSet.CMSIS_NN, 1.0, able=False)
-    assert choose(item, HOST, KernelSet.CMSIS_NN, [reference, unable, tuned]) is reference
+    assert best(KernelSet.CMSIS_NN, [reference, unable, tuned]) is reference
     with pytest.raises(PlanError, match=r"host: no kernel runs add_0 on host; try kernels=tuned"):
-        choose(item, HOST, KernelSet.CMSIS_NN, [tuned])
+        best(KernelSet.CMSIS_NN, [tuned])
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ from tinyseal.codegen.generate import UNMETERED, Terms, generate_capsule
 from tinyseal.errors import BuildError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference_statistics import WINDOW, build_reference
+from tinyseal.plan.goal import Goal, Optimise
 from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.kernels.cmsis_nn import FUNCTIONS as CMSIS_NN_FUNCTIONS
 from tinyseal.plan.model import Plan
@@ -99,6 +100,8 @@ class Request:
     terms: Terms = UNMETERED  # of the capsule
     reference: Path | None = None  # calibration samples that inputs and outputs are held against
     window: int = WINDOW  # inferences that are held against them together
+    optimise: Optimise = Optimise.SPEED
+    ram: int | None = None  # bytes the arena may take; None: what the board has
     words: Mapping[str, str] = field(default_factory=dict, compare=False)  # as the user gave them
 
     @property
@@ -116,7 +119,10 @@ class Request:
         metered = "-metered" if self.terms.is_metered else ""
         family = f"-{self.terms.family}" if self.terms.family else ""
         observed = f"-observed{self.window}" if self.reference else ""
-        return self.board_folder / f"{self.model.stem}-{self.kernels}{metered}{family}{observed}"
+        goal = f"-{self.optimise.value}" if self.optimise is not Optimise.SPEED else ""
+        ram = f"-ram{self.ram}" if self.ram is not None else ""
+        name = f"{self.model.stem}-{self.kernels}{goal}{ram}{metered}{family}{observed}"
+        return self.board_folder / name
 
     @property
     def model_files(self) -> tuple[Path, ...]:
@@ -167,7 +173,8 @@ class Request:
     def plan(self) -> Plan:
         """Reads the model and plans it: seconds of work for large models."""
         wanted = None if self.kernels == AUTO else KernelSet(self.kernels)
-        return plan(load_model(ROOT / self.model), self.board, wanted)
+        goal = Goal(self.optimise, self.ram)
+        return plan(load_model(ROOT / self.model), self.board, wanted, goal=goal)
 
 
 @dataclass(frozen=True)
@@ -227,25 +234,30 @@ def source_groups(request: Request) -> list[SourceGroup]:
             ("app",),
             boot_flags,
         ),
-        SourceGroup(_sources(runtime / "kernels"), "-O2", (runtime,), ("capsule",)),
         *_model_groups(request),
     ]
 
 
 def _model_groups(request: Request) -> list[SourceGroup]:
-    """The generated model, and CMSIS-NN if a layer may call it."""
+    """The kernels, CMSIS-NN if a layer may call it, and the generated model."""
     of = ("capsule",)
     runtime = Path("firmware/runtime")
+    is_small = request.optimise is Optimise.SIZE
+    level = "-Os" if is_small else "-O2"
+    kernels = SourceGroup(_sources(runtime / "kernels"), level, (runtime,), of, of_model=is_small)
     capsule = (request.folder / "capsule.c",)
     includes = (runtime, runtime / "kernels")
     if not request.takes_cmsis_nn:
-        return [SourceGroup(capsule, "-O2", includes, of, of_model=True)]
+        return [kernels, SourceGroup(capsule, level, includes, of, of_model=True)]
     library = cmsis_nn(ROOT / THIRD_PARTY, request.cmsis_nn)
     system = tuple(f"-isystem{_in_project(path)}" for path in library.include_dirs)
+    theirs, ours = (*system, *CMSIS_NN_FLAGS), (*system, *WARNINGS)
+    glue = _sources(runtime / "cmsis_nn")
     return [
-        SourceGroup(_cmsis_nn_sources(library), "-O2", (), of, (*system, *CMSIS_NN_FLAGS)),
-        SourceGroup(_sources(runtime / "cmsis_nn"), "-O2", (runtime,), of, (*system, *WARNINGS)),
-        SourceGroup(capsule, "-O2", includes, of, (*system, *WARNINGS), of_model=True),
+        kernels,
+        SourceGroup(_cmsis_nn_sources(library), level, (), of, theirs, of_model=is_small),
+        SourceGroup(glue, level, (runtime,), of, ours, of_model=is_small),
+        SourceGroup(capsule, level, includes, of, ours, of_model=True),
     ]
 
 

@@ -20,11 +20,14 @@ from tinyseal.build.firmware import (
 from tinyseal.codegen.generate import Terms
 from tinyseal.errors import BuildError
 from tinyseal.graph.reference_statistics import MAX_WINDOW, WINDOW
+from tinyseal.plan.goal import Optimise
 
 OPTIONS: Final = {
     "board": f"one of boards/*.toml; {DEFAULT_BOARD} if left out",
     "model": f"a model file; {DEFAULT_MODEL} if left out",
     "kernels": f"{', '.join(KERNEL_CHOICES)}: whose kernels to prefer; auto if left out",
+    "optimise": "speed, size (code in flash) or ram (the arena); speed if left out",
+    "ram": "bytes the arena may take, as 49152 or 48k; what the board has if left out",
     "cmsis_nn": "a checkout of CMSIS-NN; the pinned release, fetched once, if left out",
     "version": "of application and capsule, as 1.2.3+4; the tool's own if left out",
     "security_counter": "of both; a board never goes back to a lower one; 0 if left out",
@@ -54,6 +57,8 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
     _one_of("board", name, board_names())
     kernels = arguments.get("kernels", KERNEL_CHOICES[0])
     _one_of("kernels", kernels, KERNEL_CHOICES)
+    optimise = arguments.get("optimise", Optimise.SPEED.value)
+    _one_of("optimise", optimise, [o.value for o in Optimise])
     model = _model(arguments.get("model", str(DEFAULT_MODEL)))
     checkout = Path(arguments["cmsis_nn"]) if "cmsis_nn" in arguments else None
     release = arguments.get("release", "0")
@@ -87,8 +92,18 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
         terms=Terms(is_metered=policy == "metered", family=family),
         reference=reference,
         window=int(window),
+        optimise=Optimise(optimise),
+        ram=parse_ram(arguments["ram"]) if "ram" in arguments else None,
         words=dict(arguments),
     )
+
+
+def parse_ram(text: str) -> int:
+    """Bytes from `49152` or `48k`. BuildError."""
+    found = re.fullmatch(r"([1-9][0-9]{0,8})([kK]?)", text)
+    if found is None:
+        raise BuildError(f"ram {text!r}: expected bytes, as 49152 or 48k")
+    return int(found[1]) * (1024 if found[2] else 1)
 
 
 def help_text(targets: Mapping[str, str]) -> str:

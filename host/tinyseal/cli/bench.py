@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from tinyseal.cli.output import JsonOption, console, errors, print_json, print_w
 from tinyseal.device.bench import Row, bench, ratios
 from tinyseal.device.boot_cost import boot_cost
 from tinyseal.errors import BuildError, PlanError, ToolError
+from tinyseal.plan.goal import Optimise
 from tinyseal.plan.kernels import KERNELS, KernelSet
 
 BASE: Final = KernelSet.CMSIS_NN.value  # what the ratios are to
@@ -38,6 +40,8 @@ ModelOption = typer.Option(
 KernelsOption = typer.Option(
     [], "--kernels", help="A kernel set; may be given several times. All that apply if not."
 )
+OptimiseOption = typer.Option(Optimise.SPEED, "--optimise", help="As for scons.")
+RamOption = typer.Option(None, "--ram", help="As for scons: bytes the arena may take.")
 CmsisNnOption = typer.Option(None, "--cmsis-nn", help="A checkout of CMSIS-NN.")
 LinkOption = typer.Option(
     False, "--link", help="Upload the capsule over serial and BLE, and count the bytes."
@@ -57,6 +61,8 @@ def command(
     board: list[str] = BoardOption,
     model: list[Path] = ModelOption,
     kernels: list[str] = KernelsOption,
+    optimise: Optimise = OptimiseOption,
+    ram: str | None = RamOption,
     cmsis_nn: Path | None = CmsisNnOption,
     plot: Path | None = PlotOption,
     link: bool = LinkOption,
@@ -68,7 +74,9 @@ def command(
     with memory, bit-exactness and the distance to the core's floor; or, with --link, what the
     model's update costs on the line; or, with --boot, what verified boot costs."""
     pairs = [(b, m) for b in board for m in model]
-    words = {"cmsis_nn": str(cmsis_nn)} if cmsis_nn else {}
+    words = {"optimise": optimise.value}
+    words |= {"ram": ram} if ram else {}
+    words |= {"cmsis_nn": str(cmsis_nn)} if cmsis_nn else {}
     if boot or link:
         show = _show_boot if boot else _link
         show([parse({"board": b, "model": str(m)}, [], []) for b, m in pairs], as_json)
@@ -133,7 +141,7 @@ def target(request: Request) -> int:
     """`scons bench`: all sets that apply, or the one asked for."""
     sets = default_sets(request.board) if request.kernels == AUTO else [request.kernels]
     rows = _measure(
-        [Request(request.board, request.model, name, request.cmsis_nn) for name in sets],
+        [replace(request, kernels=name) for name in sets],
         choosy=len(sets) == 1,
     )
     _show(rows)

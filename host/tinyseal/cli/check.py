@@ -13,15 +13,17 @@ from rich.text import Text
 
 from tinyseal.board import Board
 from tinyseal.build.firmware import DEFAULT_MODEL, ROOT, Request
+from tinyseal.build.options import parse_ram
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.drawing import arena_svg, arena_text, marked
 from tinyseal.cli.output import JsonOption, console, print_json
 from tinyseal.codegen.firmware import ImageName
 from tinyseal.codegen.generate import emit_layers
-from tinyseal.errors import PlanError, UsageError
+from tinyseal.errors import BuildError, PlanError, UsageError
 from tinyseal.graph.ops import LOWERINGS
 from tinyseal.plan.choose import AUTO, kernel_set
 from tinyseal.plan.cost import code_bytes
+from tinyseal.plan.goal import Goal, Optimise
 from tinyseal.plan.model import Plan
 from tinyseal.plan.planner import draft, refusal
 from tinyseal.plan.support import Verdict, judge
@@ -29,6 +31,10 @@ from tinyseal.plan.support import Verdict, judge
 ModelArgument = typer.Argument(..., help="A .tflite file.")
 BoardOption = typer.Option("qemu-m4", "--board", help="A board's name, or a profile's path.")
 KernelsOption = typer.Option(AUTO, "--kernels", help="auto, reference, cmsis-nn or tuned.")
+OptimiseOption = typer.Option(
+    Optimise.SPEED, "--optimise", help="What the plan is to have least of."
+)
+RamOption = typer.Option(None, "--ram", help="Bytes the arena may take, as 49152 or 48k.")
 PlotOption = typer.Option(None, "--plot", help="Write the arena over time as SVG to this file.")
 
 
@@ -36,6 +42,8 @@ def check(
     model: Path = ModelArgument,
     board: str = BoardOption,
     kernels: str = KernelsOption,
+    optimise: Optimise = OptimiseOption,
+    ram: str | None = RamOption,
     plot: Path | None = PlotOption,
     as_json: bool = JsonOption,
 ) -> None:
@@ -43,8 +51,9 @@ def check(
     profile = named_board(board)
     try:
         wanted = kernel_set(kernels)
+        goal = Goal(optimise, None if ram is None else parse_ram(ram))
         data = model.read_bytes()
-    except PlanError as e:
+    except (PlanError, BuildError) as e:
         raise UsageError(str(e)) from e
     except OSError as e:
         raise UsageError(f"{model}: cannot be read: {e.strerror}") from e
@@ -53,6 +62,8 @@ def check(
         "model": model.stem,
         "board": profile.name,
         "kernels": kernels,
+        "optimise": optimise.value,
+        "ram": goal.ram,
         "supported": all(v.problem is None for v in verdicts),
         "fits": False,
         "operators": [asdict(v) for v in verdicts],
@@ -64,7 +75,7 @@ def check(
             _show_trouble(report, verdicts)
         raise typer.Exit(1)
 
-    made = draft(graph, profile, wanted)
+    made = draft(graph, profile, wanted, goal=goal)
     report |= figures(made)
     if plot:
         try:
@@ -94,11 +105,11 @@ def figures(made: Plan) -> dict[str, Any]:
                 "region": memory.name,
                 "bytes": need,
                 "state_bytes": state,
-                "free": memory.arena_bytes,
-                "fits": need <= memory.arena_bytes,
+                "free": free,
+                "fits": need <= free,
             }
-            for memory, need, state in zip(
-                board.arena_regions, made.arena_bytes, made.state_bytes, strict=True
+            for memory, free, need, state in zip(
+                board.arena_regions, made.budgets, made.arena_bytes, made.state_bytes, strict=True
             )
         ],
         "arena_lower_bound": made.arena_lower_bound,
@@ -246,8 +257,9 @@ def _memory_table(made: Plan, report: dict[str, Any]) -> Table:
     table.add_column("")
 
     def row(name: str, need: int, free: int | None, note: str) -> None:
-        if free is None:
-            table.add_row(name, f"{need:,}", "-", "-", "-", note)
+        if not free:
+            has = "-" if free is None else "0"
+            table.add_row(name, f"{need:,}", has, "-", "-", note)
             return
         style = "red" if need > free else ""
         table.add_row(

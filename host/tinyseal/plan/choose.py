@@ -1,16 +1,27 @@
-"""Which kernel runs a layer."""
+"""Which kernels can run a layer, the best first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tinyseal.board import Board
 from tinyseal.errors import PlanError
 from tinyseal.graph.lowering import Lowered
 from tinyseal.plan.cost import estimate
 from tinyseal.plan.kernels import KERNELS, Kernel, KernelSet
+from tinyseal.plan.tuning import NO_TUNING, Measured, Tuning, Unit
 
 AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kernel that can run a layer. `is_tuned`: it was chosen by measurement."""
+
+    kernel: Kernel
+    instructions: float
+    is_tuned: bool = False
 
 
 def kernel_set(name: str) -> KernelSet | None:
@@ -21,36 +32,49 @@ def kernel_set(name: str) -> KernelSet | None:
     return choices[name]
 
 
-def choose(
+def candidates(
     item: Lowered,
     board: Board,
     wanted: KernelSet | None,
+    tuning: Tuning = NO_TUNING,
     kernels: Sequence[Kernel] = KERNELS,
-    *,
-    lean: bool = False,
-) -> Kernel:
-    """The kernel of fewest estimated instructions among those that can run `item` on `board`.
+) -> list[Candidate]:
+    """The kernels that can run `item` on `board`, fewest instructions first: those measured, or
+    else estimated.
 
-    `wanted` None takes it from all sets; otherwise from that set, or from the reference set for
-    a layer the wanted set has no kernel for. `lean` puts memory before instructions: kernels
-    that let input and output overlap come first, and of these the one with the least scratch.
+    `wanted` None takes them from all sets, and then `tuning`'s choice comes first; otherwise from
+    that set, or from the reference set for a layer the wanted set has no kernel for.
     """
-
-    def dearness(kernel: Kernel) -> tuple[bool, int, float]:
-        spreads = lean and kernel.lag(item.params, board) is None
-        scratch = kernel.scratch(item.params, board) if lean else 0
-        return spreads, scratch, estimate(kernel, item.params, board)
-
     able = [
         k for k in kernels if isinstance(item.params, k.params) and k.supports(item.params, board)
     ]
     sets = [None] if wanted is None else [wanted, KernelSet.REFERENCE]
     for allowed in sets:
-        candidates = [k for k in able if allowed is None or k.set is allowed]
-        if candidates:
-            return min(candidates, key=dearness)
-    having = sorted({k.set.value for k in able})
-    way_out = f"try kernels={having[0]}" if having else "no kernel set has one"
-    raise PlanError(
-        f"{board.name}: no kernel runs {item.op.label} on {board.core.value}; {way_out}"
-    )
+        found = [k for k in able if allowed is None or k.set is allowed]
+        if found:
+            break
+    else:
+        having = sorted({k.set.value for k in able})
+        way_out = f"try kernels={having[0]}" if having else "no kernel set has one"
+        raise PlanError(
+            f"{board.name}: no kernel runs {item.op.label} on {board.core.value}; {way_out}"
+        )
+    measured = tuning.of(item.params) if wanted is None else None
+    listed = [
+        Candidate(
+            k,
+            _instructions(k, item, board, tuning.unit, measured),
+            measured is not None and k.function == measured.choice,
+        )
+        for k in found
+    ]
+    return sorted(listed, key=lambda c: (not c.is_tuned, c.instructions))
+
+
+def _instructions(
+    kernel: Kernel, item: Lowered, board: Board, unit: Unit, measured: Measured | None
+) -> float:
+    cost = measured.costs.get(kernel.function) if measured is not None else None
+    if cost is None:
+        return estimate(kernel, item.params, board)
+    return cost if unit == "instructions" else cost / board.cost.cycles_per_instruction

@@ -85,11 +85,16 @@ def estimate(kernel: Kernel, params: Params, board: Board) -> float:
     return kernel.instructions(params, board) * measured.get(core, CORE_FACTORS[board.core])
 
 
+def kernel_code_bytes(kernel: Kernel) -> int:
+    """Estimated code flash of a kernel with its helpers."""
+    return CODE_BYTES.get(kernel.function, SET_CODE_BYTES[kernel.set])
+
+
 def code_bytes(plan: Plan) -> int:
     """Estimated code flash of the capsule: each kernel once, each layer's call, the table."""
-    kernels = {step.kernel.function: step.kernel.set for step in plan.steps}
+    kernels = {step.kernel.function: step.kernel for step in plan.steps}
     return (
         TABLE_BYTES
         + LAYER_BYTES * len(plan.steps)
-        + sum(CODE_BYTES.get(name, SET_CODE_BYTES[which]) for name, which in kernels.items())
+        + sum(kernel_code_bytes(kernel) for kernel in kernels.values())
     )

@@ -27,6 +27,7 @@ class Layer:
     scratch: int  # bytes
     instructions: float
     lag: int | None = None  # Kernel.lag
+    is_tuned: bool = False  # chosen by measurement
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ class Step:
     lowered: Lowered
     kernel: Kernel
     scratch: Buffer | None
-    instructions: float  # estimate
+    instructions: float  # measured by tuning, or estimated
+    is_tuned: bool = False  # the kernel was chosen by measurement
 
     @property
     def label(self) -> str:
@@ -47,6 +48,15 @@ class Held:
     last: int
 
 
+def arena_budgets(board: Board, ram: int | None) -> tuple[int, ...]:
+    """Arena bytes of each region, of `ram` in all, the fastest region first."""
+    budgets = []
+    for memory in board.arena_regions:
+        budgets.append(memory.arena_bytes if ram is None else min(memory.arena_bytes, ram))
+        ram = None if ram is None else ram - budgets[-1]
+    return tuple(budgets)
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     graph: Graph
@@ -57,6 +67,7 @@ class Plan:
     arena_bytes: tuple[int, ...]  # per region
     state_bytes: tuple[int, ...]  # per region: the first bytes, kept between inferences
     arena_lower_bound: int  # bytes no plan can go below: the widest step's tensors
+    ram: int | None = None  # bytes the arena may take by the user's wish
 
     @property
     def macs(self) -> int:
@@ -69,8 +80,8 @@ class Plan:
 
     @property
     def budgets(self) -> tuple[int, ...]:
-        """Arena bytes the board has, per region."""
-        return tuple(m.arena_bytes for m in self.board.arena_regions)
+        """Arena bytes the board has, per region, and no more than the user's wish."""
+        return arena_budgets(self.board, self.ram)
 
     @property
     def fits(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Final, get_args
 
 from tinyseal.board import Board
@@ -22,74 +23,118 @@ from tinyseal.plan.arena import (
     step_bytes,
     widest_step,
 )
-from tinyseal.plan.choose import choose
-from tinyseal.plan.cost import estimate
-from tinyseal.plan.kernels import Kernel, KernelSet
+from tinyseal.plan.choose import Candidate, candidates
+from tinyseal.plan.goal import FASTEST, Goal, Optimise
+from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.kernels.copy import Copy
 from tinyseal.plan.lifetimes import BEFORE, Layer, Prefer, Shares, share
-from tinyseal.plan.model import Buffer, Held, Plan, Step
+from tinyseal.plan.model import Buffer, Held, Plan, Step, arena_budgets
+from tinyseal.plan.search import Choice, cheapest_that_fits, fastest, least_code, smallest_arena
 
 MAX_INPUTS: Final = 32  # MODEL_MAX_INPUTS
 COPY_VERSION: Final = 1
+PREFERENCES: Final[tuple[Prefer, ...]] = get_args(Prefer)
 
 
 def plan(
-    graph: Graph, board: Board, kernels: KernelSet | None = None, *, reuse: bool = True
+    graph: Graph,
+    board: Board,
+    kernels: KernelSet | None = None,
+    *,
+    goal: Goal = FASTEST,
+    reuse: bool = True,
 ) -> Plan:
-    """A plan that fits `board`, or PlanError with the numbers.
+    """A plan that fits `board` and `goal`, or PlanError with the numbers.
 
-    `kernels` None takes the cheapest kernel for each layer. `reuse` False gives every tensor
-    memory of its own, so that inner tensors can be read after the inference.
+    `kernels` None takes the best kernel for each layer, whichever set it is from. `reuse` False
+    gives every tensor memory of its own, so that inner tensors can be read after the inference.
     """
     if len(graph.inputs) > MAX_INPUTS:
         raise PlanError(
             f"{graph.name}: {len(graph.inputs)} inputs; the firmware takes {MAX_INPUTS} at most"
         )
-    made = draft(graph, board, kernels, reuse=reuse)
+    made = draft(graph, board, kernels, goal=goal, reuse=reuse)
     if not made.fits:
         raise PlanError(refusal(made))
     return made
 
 
 def draft(
-    graph: Graph, board: Board, kernels: KernelSet | None = None, *, reuse: bool = True
+    graph: Graph,
+    board: Board,
+    kernels: KernelSet | None = None,
+    *,
+    goal: Goal = FASTEST,
+    reuse: bool = True,
 ) -> Plan:
-    """As `plan`, but a plan larger than the board is returned, not refused: see `Plan.fits`.
-
-    If the cheapest kernels do not fit, `kernels` None takes leaner ones for the widest layers.
-    """
+    """As `plan`, but where nothing fits, the smallest plan found is returned: see `Plan.fits`."""
     lowered, aliases = _resolve_aliases(graph, [lower(graph, op) for op in graph.ops])
-    layers = [_layer(item, board, choose(item, board, kernels)) for item in lowered]
-    made = _lay_out(graph, board, layers, aliases, reuse)
-    if made.fits or kernels is not None or not reuse:
-        return made
-    blocks = [Block(h.buffer.bytes, h.first, h.last) for h in made.held]
-    room = max(made.budgets)
-    lean = [
-        _layer(item, board, choose(item, board, None, lean=True))
-        if step_bytes(blocks, step) > room
-        else layers[step]
-        for step, item in enumerate(lowered)
+    options = [candidates(item, board, kernels, goal.tuning) for item in lowered]
+    if goal.optimise is Optimise.SIZE:
+        made = _best(graph, board, lowered, aliases, least_code(options), goal, reuse)
+        if made.fits:
+            return made
+    return _best(graph, board, lowered, aliases, options, goal, reuse)
+
+
+def _best(
+    graph: Graph,
+    board: Board,
+    lowered: Sequence[Lowered],
+    aliases: dict[int, int],
+    options: Sequence[Sequence[Candidate]],
+    goal: Goal,
+    reuse: bool,
+) -> Plan:
+    layers = [
+        [_layer(item, board, candidate) for candidate in listed]
+        for item, listed in zip(lowered, options, strict=True)
     ]
-    leaner = _lay_out(graph, board, lean, aliases, reuse)
-    return leaner if leaner.fits else made
+
+    def chosen(choice: Choice) -> list[Layer]:
+        return [listed[k] for listed, k in zip(layers, choice, strict=True)]
+
+    @cache
+    def lay_out(choice: Choice) -> Plan:
+        return _lay_out(graph, board, chosen(choice), aliases, reuse, goal.ram)
+
+    @cache
+    def width(step: int, candidate: int) -> int:
+        first = fastest(layers)
+        choice = (*first[:step], candidate, *first[step + 1 :])
+        shares = share(graph, chosen(choice), aliases, PREFERENCES[0])
+        return step_bytes(shares.blocks, step, shares.slides)
+
+    if not reuse:
+        return lay_out(fastest(layers))
+    if goal.optimise is Optimise.RAM:
+        return smallest_arena(layers, lay_out, width)
+    made = lay_out(fastest(layers))
+    return made if made.fits else cheapest_that_fits(layers, lay_out, width, sum(made.budgets))
 
 
-def _layer(item: Lowered, board: Board, kernel: Kernel) -> Layer:
+def _layer(item: Lowered, board: Board, candidate: Candidate) -> Layer:
+    kernel = candidate.kernel
     return Layer(
         item,
         kernel,
         kernel.scratch(item.params, board),
-        estimate(kernel, item.params, board),
+        candidate.instructions,
         kernel.lag(item.params, board),
+        candidate.is_tuned,
     )
 
 
 def _lay_out(
-    graph: Graph, board: Board, layers: Sequence[Layer], aliases: dict[int, int], reuse: bool
+    graph: Graph,
+    board: Board,
+    layers: Sequence[Layer],
+    aliases: dict[int, int],
+    reuse: bool,
+    ram: int | None,
 ) -> Plan:
-    budgets = [m.arena_bytes for m in board.arena_regions]
-    preferences: tuple[Prefer, ...] = get_args(Prefer) if reuse else ("never",)
+    budgets = arena_budgets(board, ram)
+    preferences: tuple[Prefer, ...] = PREFERENCES if reuse else ("never",)
     best: tuple[Shares, tuple[Block, ...], Placement] | None = None
     bounds: list[int] = []
     seen: list[Shares] = []
@@ -130,6 +175,7 @@ def _lay_out(
             if i in shares.of_scratch
             else None,
             layer.instructions,
+            layer.is_tuned,
         )
         for i, layer in enumerate(layers)
     )
@@ -143,6 +189,7 @@ def _lay_out(
         placement.bytes,
         placement.pinned_bytes,
         min(bounds),
+        ram,
     )
 
 
@@ -152,11 +199,19 @@ def refusal(made: Plan) -> str:
     step, _ = widest_step(blocks)
     largest = max((made.held[i] for i in held(blocks, step)), key=lambda h: h.buffer.bytes)
     regions = made.board.arena_regions
+    need_all = sum(made.arena_bytes)
+    if made.ram is not None and need_all > made.ram:
+        label = made.steps[step].label if 0 <= step < len(made.steps) else "the inputs"
+        return (
+            f"{made.board.name}: arena needs {need_all} B at least, ram= allows {made.ram} B: "
+            f"{need_all - made.ram} B too many; widest at {label}; largest: {largest.name}, "
+            f"{largest.buffer.bytes} B; try ram={need_all} or a smaller input"
+        )
     if len(regions) == 1:
         need = f"arena needs {made.arena_bytes[0]} B, {regions[0].arena_bytes} B free"
     else:
         free = " + ".join(f"{m.name} {m.arena_bytes} B" for m in regions)
-        need = f"arena needs {sum(made.arena_bytes)} B, free: {free}"
+        need = f"arena needs {need_all} B, free: {free}"
     return (
         f"{made.board.name}: {need}; largest: {largest.name}, {largest.buffer.bytes} B; "
         "try a smaller input or a board with more RAM"

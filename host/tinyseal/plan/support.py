@@ -11,7 +11,7 @@ from tinyseal.graph.ir import DType, Graph, Op
 from tinyseal.graph.lowering import Alias
 from tinyseal.graph.ops import lower
 from tinyseal.graph.tflite import READERS, ListedOp, import_tflite, list_operators
-from tinyseal.plan.choose import choose
+from tinyseal.plan.choose import candidates
 from tinyseal.plan.kernels import KernelSet
 
 CONSTANT_SHAPES: Final = "convert with a fixed input shape, so that the converter folds it"
@@ -113,7 +113,7 @@ def _lowered(graph: Graph, op: Op, board: Board, wanted: KernelSet | None) -> Ve
     try:
         item = lower(graph, op)
         if not isinstance(item.params, Alias):
-            choose(item, board, wanted)
+            candidates(item, board, wanted)
     except (UnsupportedError, PlanError) as e:
         return replace(verdict, problem=_bare(str(e), graph, op, board), way_out=_cure(graph, op))
     return verdict

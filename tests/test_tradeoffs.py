@@ -1,0 +1,144 @@
+"""optimise= and ram=: what is asked for is had, at the least cost there is."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from support.host_capsule import HostCapsule
+from support.random_network import random_network
+from tinyseal.board import load_board
+from tinyseal.errors import PlanError
+from tinyseal.graph.load import load_model
+from tinyseal.graph.reference import Interpreter
+from tinyseal.graph.tflite import import_tflite
+from tinyseal.plan import planner
+from tinyseal.plan.cost import code_bytes
+from tinyseal.plan.goal import Goal, Optimise
+from tinyseal.plan.kernels import KernelSet
+from tinyseal.plan.planner import draft, plan
+from tinyseal.plan.search import fastest
+
+PROJECT = Path(__file__).resolve().parents[1]
+M4 = load_board("qemu-m4")
+NAMES = ("kws", "ic", "vww", "ad")
+
+
+def model(name):
+    return load_model(PROJECT / "models" / f"{name}_int8.tflite")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_goal_has_the_least_of_its_own(name):
+    graph = model(name)
+    plans = {goal: plan(graph, M4, goal=Goal(goal)) for goal in Optimise}
+    least = {
+        Optimise.SPEED: lambda p: p.instructions,
+        Optimise.SIZE: code_bytes,
+        Optimise.RAM: lambda p: sum(p.arena_bytes),
+    }
+    for goal, figure in least.items():
+        assert figure(plans[goal]) == min(figure(p) for p in plans.values())
+    assert sum(plans[Optimise.RAM].arena_bytes) == plans[Optimise.RAM].arena_lower_bound
+
+
+def test_a_budget_is_met_and_less_ram_never_costs_fewer_instructions():
+    graph = model("kws")
+    fast, lean = plan(graph, M4), plan(graph, M4, goal=Goal(Optimise.RAM))
+    most, least = sum(fast.arena_bytes), sum(lean.arena_bytes)
+    assert least < most
+    costs = []
+    for ram in np.linspace(most, least, 3, dtype=int).tolist():
+        made = plan(graph, M4, goal=Goal(ram=ram))
+        assert sum(made.arena_bytes) <= ram
+        costs.append(made.instructions)
+    assert costs[0] == fast.instructions and costs == sorted(costs)
+    assert costs[-1] <= lean.instructions
+    with pytest.raises(PlanError) as caught:
+        plan(graph, M4, goal=Goal(ram=least - 1))
+    assert f"arena needs {least} B at least, ram= allows {least - 1} B: 1 B too many" in str(
+        caught.value
+    )
+    assert f"try ram={least} or a smaller input" in str(caught.value)
+
+
+def every_plan(graph, monkeypatch):
+    """The plans of all choices of kernels, where they are few enough to try."""
+    every = []
+
+    def try_all(options, lay_out, *_):
+        ranges = [range(len(listed)) for listed in options]
+        if math.prod(map(len, ranges)) <= 512:
+            every.extend(lay_out(choice) for choice in itertools.product(*ranges))
+        return lay_out(fastest(options))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(planner, "smallest_arena", try_all)
+        draft(graph, M4, goal=Goal(Optimise.RAM))
+    return every
+
+
+def test_the_search_finds_what_trying_everything_finds(monkeypatch, campaign):
+    tried = 0
+    for seed in range(150 * campaign):
+        graph = import_tflite(random_network(np.random.default_rng([12, seed]), 12), "m")
+        figures = {(sum(p.arena_bytes), p.instructions) for p in every_plan(graph, monkeypatch)}
+        if len(figures) < 3:
+            continue
+        tried += 1
+        for ram in sorted({size for size, _ in figures}):
+            made = plan(graph, M4, goal=Goal(ram=ram))
+            least = min(cost for size, cost in figures if size <= ram)
+            assert made.instructions == least, (seed, ram)
+        lean = plan(graph, M4, goal=Goal(Optimise.RAM))
+        assert (sum(lean.arena_bytes), lean.instructions) == min(figures), seed
+    assert tried > 5 * campaign
+
+
+@pytest.mark.parametrize("goal", [Goal(Optimise.SIZE), Goal(Optimise.RAM)])
+def test_a_lean_plan_computes_the_same_bytes(goal, tmp_path):
+    graph = model("kws")
+    made = plan(graph, load_board("host"), KernelSet.REFERENCE, goal=goal)
+    shape = graph.tensor(graph.inputs[0]).shape
+    value = np.random.default_rng(3).integers(-128, 128, shape, dtype=np.int8)
+    (wanted,) = Interpreter(graph).invoke([value])
+    np.testing.assert_array_equal(HostCapsule(made, tmp_path).invoke([value])[0], wanted)
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", "from tinyseal.cli import main; main()", *arguments],
+        cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(PROJECT / "host")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("optimise", "most"), [("size", 8 << 10), ("speed", 20 << 10)])
+def test_code_on_the_m4_is_within_its_limit(optimise, most):
+    done = run("bench", "--model", "models/kws_int8.tflite", "--kernels", "auto",
+               "--optimise", optimise, "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row["bit_exact"] and row["flash_code"] <= most
+
+
+def test_check_plans_for_the_budget_or_says_what_it_would_take():
+    done = run("check", "models/kws_int8.tflite", "--ram", "10k", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0 and report["fits"] and report["ram"] == 10240
+    assert report["arena"][0]["bytes"] <= report["arena"][0]["free"] == 10240
+    done = run("check", "models/kws_int8.tflite", "--ram", "4k")
+    assert done.returncode == 1, done.stderr
+    assert "ram= allows 4096 B" in done.stdout and "fits" not in done.stdout
+    done = run("check", "models/kws_int8.tflite", "--ram", "4x")
+    assert done.returncode == 2
+    assert "expected bytes, as 49152 or 48k" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
