@@ -8,13 +8,17 @@ from typing import Final
 
 from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_dense import window_fields
-from tinyseal.graph.ops.convolution import Conv2D
+from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.plan.kernels import mve
 
 _PRODUCT_PARAMETERS: Final = (
     "const struct nn_mve_product *op, const int8_t *in, int32_t in_step, int32_t gap, "
     "int8_t *out, int32_t pixels"
+)
+
+_DEPTHWISE_PARAMETERS: Final = (
+    "const struct nn_mve_depthwise *op, const int8_t *words, int8_t *out, int32_t pairs"
 )
 
 
@@ -49,6 +53,32 @@ def emit_conv(e: Emission) -> None:
     )
 
 
+def emit_depthwise(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, DepthwiseConv2D)
+    e.header("kernels/nn_mve_depthwise.h")
+    op = e.struct(
+        "nn_mve_depthwise",
+        "op",
+        **window_fields(p),
+        columns=mve.columns(p),
+        apart=mve.words_apart(p),
+        taps=e.array("taps", mve.taps(p)),
+        stream=e.array("stream", mve.depthwise_stream(p)),
+        zero=-p.in_offset,
+        out_zero=p.out_offset,
+        act_min=p.act_min,
+        act_max=p.act_max,
+    )
+    sizes = (mve.steps(p), int(mve.flags(p)))
+    pairs = e.shared_function(
+        "depthwise_" + "_".join(map(str, sizes)),
+        _DEPTHWISE_PARAMETERS,
+        f"nn_mve_depthwise_pairs(op, words, out, pairs, {', '.join(map(str, sizes))});",
+    )
+    e.statement(f"nn_mve_depthwise_s8(&{op}, {pairs}, {e.input(0)}, {e.output()}, {e.scratch()});")
+
+
 def _product_fields(e: Emission, p: Conv2D | FullyConnected) -> dict[str, int | str]:
     return {
         "stream": e.array("stream", mve.stream(p)),
@@ -72,5 +102,6 @@ def _product(e: Emission, p: Conv2D | FullyConnected) -> str:
 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     "nn_mve_conv_s8": emit_conv,
+    "nn_mve_depthwise_s8": emit_depthwise,
     "nn_mve_product_s8": emit_product,
 }

@@ -23,6 +23,10 @@ from tinyseal.plan.kernels.lag import window_lag
 LANES: Final = 16  # bytes of a vector
 PIXELS: Final = 2  # NN_MVE_PRODUCT_PIXELS
 QUAD: Final = 4  # NN_MVE_PRODUCT_CHANNELS
+ROWS: Final = 4  # NN_MVE_DEPTHWISE_ROWS
+_WORDS: Final = 4  # of a vector
+_SLACK: Final = 64  # NN_MVE_DEPTHWISE_SLACK
+_MOST_STEPS: Final = 4  # of nn_mve_depthwise
 _MOST_VECTORS: Final = 72  # that a block goes through: 14 instructions each
 _MOST_CHANNELS: Final = 2**15  # offsets of 16 bits reach the next pixel
 
@@ -169,17 +173,79 @@ def _bytes(words: Array) -> Array:
 
 def ends(p: Weighted) -> Array:
     """int16, `ends` of `struct nn_mve_product`."""
-    out_ch = len(p.multipliers)
-    channel = np.repeat(np.arange(QUAD), PIXELS)
-    pixel = np.tile(np.arange(PIXELS), QUAD)
-    limits = np.repeat([[p.act_min], [p.act_max]], LANES, axis=1).astype(np.int8)
     parts = (
-        channel + pixel * out_ch,
-        channel,
+        _offsets(len(p.multipliers)),
+        _offsets(0),
         np.full(LANES // 2, p.out_offset),
-        *limits.view("<i2"),
+        _limits(p).view("<i2"),
     )
     return np.concatenate(parts).astype("<i2")
+
+
+def planes(p: DepthwiseConv2D) -> int:
+    return -(-p.filter_h // ROWS)
+
+
+def steps(p: DepthwiseConv2D) -> int:
+    """Vectors that an output sees."""
+    return -(-planes(p) * p.filter_w // _WORDS)
+
+
+def columns(p: DepthwiseConv2D) -> int:
+    """Of the scratch."""
+    seen = (p.out_w - 1) * p.stride_w + (p.filter_w - 1) * p.dilation_w + 1
+    return max(p.pad_w + p.in_w, seen)
+
+
+def words_apart(p: DepthwiseConv2D) -> int:
+    return p.stride_w * p.in_ch if p.out_w > 1 else 0
+
+
+def taps(p: DepthwiseConv2D) -> Array:
+    """int32 [steps * 4], `taps` of `struct nn_mve_depthwise`: what is not needed lies at 0."""
+    of_plane = np.arange(planes(p)) * _plane_bytes(p)
+    of_column = np.arange(p.filter_w) * 4 * p.dilation_w * p.in_ch
+    offsets = (of_plane[:, None] + of_column).ravel()
+    return np.pad(offsets, (0, steps(p) * _WORDS - offsets.size)).astype(np.int32)
+
+
+def depthwise_stream(p: DepthwiseConv2D) -> Array:
+    """int8, `stream` of `struct nn_mve_depthwise`."""
+    of = channels(p)
+    assert of is not None
+    spare = -len(of.start) % QUAD
+    filters = of.weights.reshape(-1, p.filter_h, p.filter_w)
+    rows = np.pad(filters, ((0, spare), (0, -p.filter_h % ROWS), (0, 0)))
+    words = rows.reshape(len(rows), planes(p), ROWS, p.filter_w).transpose(0, 1, 3, 2)
+    flat = words.reshape(len(rows), -1)
+    weights = np.pad(flat, ((0, 0), (0, steps(p) * LANES - flat.shape[1])))
+    start, multiplier, shift = _quads(of, spare)
+    last = _ends(p, p.out_ch if p.out_w > 1 else 0)
+    return np.concatenate(
+        [
+            _bytes(np.repeat(start, PIXELS, axis=1)),
+            weights.reshape(len(start), -1),
+            _bytes(multiplier),
+            _bytes(-shift),
+            np.tile(last, (len(start), 1)),
+        ],
+        axis=1,
+    )
+
+
+def _ends(p: DepthwiseConv2D, apart: int) -> Array:
+    """int8: offsets of a quad's sums, then its limits if it has any."""
+    offsets = _offsets(apart).astype("<i2").view(np.int8)
+    return np.concatenate([offsets, _limits(p)]) if Flags.CLAMPED in flags(p) else offsets
+
+
+def _offsets(apart: int) -> Array:
+    """Of the sums in the output: by channel, then pixel."""
+    return np.repeat(np.arange(QUAD), PIXELS) + np.tile(np.arange(PIXELS), QUAD) * apart
+
+
+def _limits(p: Weighted) -> Array:
+    return np.repeat([p.act_min, p.act_max], LANES).astype(np.int8)
 
 
 def pixels(p: Conv2D | FullyConnected) -> int:
@@ -211,6 +277,34 @@ def _pointwise(p: Conv2D, board: Board) -> bool:
 
 def _fc_batches(p: FullyConnected, board: Board) -> bool:
     return p.batches > 1 and p.filter_offset == 0 and _supported(p, board)
+
+
+def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
+    return (
+        board.core.has_mve
+        and p.depth_multiplier == 1
+        and p.out_ch < _MOST_CHANNELS
+        and steps(p) <= _MOST_STEPS
+        and channels(p) is not None
+    )
+
+
+def _plane_bytes(p: DepthwiseConv2D) -> int:
+    return 4 * columns(p) * p.in_ch + _SLACK
+
+
+def _depthwise_scratch(p: DepthwiseConv2D, board: Board) -> int:
+    row_of_zeros = p.in_w * p.in_ch if p.pad_h or p.pad_bottom else 0
+    return planes(p) * _plane_bytes(p) + row_of_zeros
+
+
+def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
+    """A row of outputs is written when all that it sees has been read."""
+    ends = np.arange(1, p.batches * p.out_h)
+    batch, y = np.divmod(ends, p.out_h)
+    needed = batch * p.in_h + np.clip(y * p.stride_h - p.pad_h, 0, p.in_h)
+    behind = ends * p.out_w * p.out_ch - needed * p.in_w * p.in_ch
+    return max(0, int(behind.max(initial=0)))
 
 
 def _conv_scratch(p: Conv2D, board: Board) -> int:
@@ -250,6 +344,15 @@ def _conv_instructions(p: Conv2D, board: Board) -> float:
     return _product_instructions(p, rows, p.out_w) + rows * at_border * (gathered + 20)
 
 
+def _depthwise_instructions(p: DepthwiseConv2D, board: Board) -> float:
+    how, vectors = flags(p), steps(p)
+    block = 22.0 + 20 * vectors + 6 * (vectors > 1)
+    block += 4 * (Flags.SIGNED in how) + 4 * (Flags.CLAMPED in how) + 2 * (Flags.PARTIAL in how)
+    pairs = -(-p.out_w // PIXELS) * (10 + -(-p.out_ch // QUAD) * block)
+    fill = planes(p) * (80 + -(-p.in_w * p.in_ch // LANES) * 9)
+    return p.batches * p.out_h * (fill + pairs + 70) + 100
+
+
 KERNELS: Final = (
     Kernel(
         KernelSet.TUNED,
@@ -275,5 +378,14 @@ KERNELS: Final = (
         supports=_conv,
         scratch=_conv_scratch,
         lag=_pair_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_mve_depthwise_s8",
+        DepthwiseConv2D,
+        instructions=_depthwise_instructions,
+        supports=_depthwise,
+        scratch=_depthwise_scratch,
+        lag=_depthwise_lag,
     ),
 )
