@@ -15,8 +15,14 @@ MODEL = ROOT / "models" / "kws_int8.tflite"
 NUMBERS = {"armv6m": 4, "armv7m": 5, "armv7emsp": 7, "armv7emdp": 8, "rv32imc": 11}
 
 
+BOARDS = {"x64": "host", "armv6m": "qemu-m0", "armv7m": "qemu-m3", "rv32imc": "qemu-rv32"} | {
+    "armv7emsp": "qemu-m4", "armv7emdp": "qemu-m7", "xtensa": "qemu-xtensa",
+}  # fmt: skip
+
+
 def export(out, arch):
-    words = ["export", "micropython", str(out), "--board", "qemu-m3", "--model", str(MODEL)]
+    words = ["export", "micropython", str(out), "--board", BOARDS.get(arch, "qemu-m3")]
+    words += ["--model", str(MODEL)]
     return CliRunner().invoke(app, [*words, "--mpy", arch])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from tinyseal.build.third_party import micropython
 _WITHOUT = [
     "FROZEN_MANIFEST=", "STRIP=true", "MICROPY_SSL_MBEDTLS=0",
     *(f"MICROPY_PY_{name}=0" for name in ("BTREE", "FFI", "SSL", "THREAD", "SOCKET", "BLUETOOTH")),
-    *(f"MICROPY_VFS_{name}=0" for name in ("LFS1", "LFS2", "FAT")),
+    *(f"MICROPY_VFS_{name}=0" for name in ("LFS1", "FAT")),
+    "MICROPY_VFS_LFS2=1",
 ]  # fmt: skip
 _QEMU = [
     "qemu-system-arm",
@@ -26,7 +28,15 @@ _QEMU = [
     "none",
     "-semihosting",
 ]
+# Room for a .mpy and a flash in RAM, of 4 MB; littlefs asks for a clock.
+_MPS2 = [
+    "BOARD=MPS2_AN385",
+    "MICROPY_HEAP_SIZE=1500000",
+    "CFLAGS_EXTRA=-D'mp_hal_time_ns()=0ull'",
+    f"LDSCRIPT={ROOT}/tests/support/mps2.ld",
+]
 _PROMPT, _END = b"raw REPL; CTRL-B to exit\r\n>", b"\x04"
+_FAULT = b"xPSR:"  # at the end of what it says of a processor that stopped
 
 
 def modules_folder() -> Path:
@@ -51,28 +61,52 @@ class Unix:
     """The unix port: a program."""
 
     name = "unix"
+    # What run() gives as `memory`: bytes that outlive the process, however it ends.
+    MEMORY = """
+class Memory:
+    def __init__(self, path):
+        self.file = open(path, 'r+b')
+    def __getitem__(self, part):
+        self.file.seek(part.start)
+        return self.file.read(part.stop - part.start)
+    def __setitem__(self, part, data):
+        self.file.seek(part.start)
+        self.file.write(data)
+memory = Memory({path!r})
+"""
 
     def __init__(self, modules: Path) -> None:
         self.program = build_port("unix", "micropython", modules, "VARIANT=standard", *_WITHOUT)
 
-    def run(self, code: str, cwd: Path | None = None) -> str:
-        command = [str(self.program), "-c", code]
-        result = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, cwd=cwd
-        )
-        return result.stdout + result.stderr
+    def run(self, code: str, cwd: Path | None = None, memory: Path | None = None) -> str:
+        if memory is not None:
+            code = self.MEMORY.format(path=str(memory)) + code
+        with tempfile.NamedTemporaryFile("w", suffix=".py", dir=cwd) as script:
+            script.write(code)
+            script.flush()
+            result = subprocess.run(
+                [str(self.program), script.name],
+                capture_output=True, text=True, timeout=60, check=False, cwd=cwd,
+            )  # fmt: skip
+        died = f"died: signal {-result.returncode}\n" if result.returncode < 0 else ""
+        return result.stdout + result.stderr + died
 
 
 class Qemu:
     """ports/qemu for the MPS2 AN385: a Cortex-M3 that runs Python from its raw REPL."""
 
     name = "qemu"
+    MEMORY = "import uctypes\nmemory = uctypes.bytearray_at(0x21000000, 0x1000000)\n"  # PSRAM
 
     def __init__(self, modules: Path) -> None:
-        self.firmware = build_port("qemu", "firmware.elf", modules, "BOARD=MPS2_AN385", *_WITHOUT)
+        self.firmware = build_port("qemu", "firmware.elf", modules, *_MPS2, *_WITHOUT)
 
-    def run(self, code: str, cwd: Path | None = None) -> str:
+    def run(self, code: str, cwd: Path | None = None, memory: Path | None = None) -> str:
         command = [*_QEMU, "-serial", "stdio", "-kernel", str(self.firmware)]
+        if memory is not None:
+            code = self.MEMORY + code
+            ram = f"memory-backend-file,id=ram,size=16M,mem-path={memory},share=on"
+            command += ["-object", ram, "-machine", "memory-backend=ram"]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         ) as qemu:
@@ -82,8 +116,8 @@ class Qemu:
                 _hear(qemu, _PROMPT)
                 _say(qemu, code.encode() + _END)
                 _hear(qemu, b"OK")
-                printed = _hear(qemu, _END)
-                raised = _hear(qemu, _END)
+                printed = _hear(qemu, _END, _FAULT)
+                raised = b"" if _FAULT in printed else _hear(qemu, _END)
                 return (printed + raised).decode().replace("\r\n", "\n")
             finally:
                 qemu.kill()
@@ -95,17 +129,17 @@ def _say(qemu: subprocess.Popen[bytes], data: bytes) -> None:
     qemu.stdin.flush()
 
 
-def _hear(qemu: subprocess.Popen[bytes], end: bytes, seconds: float = 60) -> bytes:
-    """What it says before `end`."""
+def _hear(qemu: subprocess.Popen[bytes], *ends: bytes, seconds: float = 60) -> bytes:
+    """What it says before one of `ends`; with it if it is not the first."""
     assert qemu.stdout is not None
     said, deadline = b"", time.monotonic() + seconds
-    while not said.endswith(end):
+    while not said.endswith(ends):
         ready, _, _ = select.select([qemu.stdout], [], [], max(0.0, deadline - time.monotonic()))
-        assert ready, f"no {end!r} after {seconds} s; heard {said[-300:]!r}"
+        assert ready, f"no {ends!r} after {seconds} s; heard {said[-300:]!r}"
         byte = qemu.stdout.read(1) if ready else b""
         assert byte, f"QEMU ended; heard {said[-300:]!r}"
         said += byte
-    return said.removesuffix(end)
+    return said.removesuffix(ends[0])
 
 
 def literals(values: Sequence[bytes]) -> str:

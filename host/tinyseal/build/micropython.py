@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tinyseal.board import Board, Core, board_names, load_board
 from tinyseal.build.export import closure
 from tinyseal.build.firmware import ROOT, THIRD_PARTY
 from tinyseal.build.third_party import monocypher
@@ -22,7 +23,7 @@ from tinyseal.codegen.micropython import (
     generate_readme,
     symbol,
 )
-from tinyseal.errors import BuildError
+from tinyseal.errors import BuildError, UsageError
 from tinyseal.plan.model import Plan
 
 MODULE: Final = ROOT / "firmware" / "micropython"
@@ -39,30 +40,45 @@ class Arch:
     package: str  # Debian's, with it
     flags: tuple[str, ...]
     real: str  # MICROPY_FLOAT_IMPL of firmware for it
+    cores: frozenset[Core]  # whose firmware loads it
 
 
+_M7: Final = frozenset({Core.M7, Core.M55})
+_M4: Final = _M7 | {Core.M4, Core.M33}
+_M3: Final = _M4 | {Core.M3}
+_M0: Final = _M3 | {Core.M0, Core.M0PLUS}
 _THUMB: Final = ("-mthumb", "-mno-unaligned-access")
 _ARM: Final = ("arm-none-eabi-", "gcc-arm-none-eabi")
 ARCHS: Final = {
     arch.name: arch
     for arch in (
-        Arch("x64", "", "gcc", ("-fno-stack-protector", "-fcf-protection=none"), "DOUBLE"),
-        Arch("armv6m", *_ARM, (*_THUMB, "-mcpu=cortex-m0"), "FLOAT"),
-        Arch("armv7m", *_ARM, (*_THUMB, "-mcpu=cortex-m3"), "FLOAT"),
+        Arch(
+            "x64", "", "gcc",
+            ("-fno-stack-protector", "-fcf-protection=none"), "DOUBLE", frozenset({Core.HOST}),
+        ),
+        Arch("armv6m", *_ARM, (*_THUMB, "-mcpu=cortex-m0"), "FLOAT", _M0),
+        Arch("armv7m", *_ARM, (*_THUMB, "-mcpu=cortex-m3"), "FLOAT", _M3),
         Arch(
             "armv7emsp", *_ARM,
-            (*_THUMB, "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"), "FLOAT",
+            (*_THUMB, "-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"), "FLOAT", _M4,
         ),
         Arch(
             "armv7emdp", *_ARM,
-            (*_THUMB, "-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard"), "DOUBLE",
+            (*_THUMB, "-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard"), "DOUBLE", _M7,
         ),
         Arch(
             "rv32imc", "riscv64-unknown-elf-", "gcc-riscv64-unknown-elf",
             ("-march=rv32imac", "-mabi=ilp32", "-mno-relax", "--specs=picolibc.specs"), "NONE",
+            frozenset({Core.RV32IMC}),
         ),
-        Arch("xtensa", "xtensa-lx106-elf-", "gcc-xtensa-lx106", ("-mforce-l32",), "NONE"),
-        Arch("xtensawin", "xtensa-esp32-elf-", "(Espressif's own)", (), "FLOAT"),
+        Arch(
+            "xtensa", "xtensa-lx106-elf-", "gcc-xtensa-lx106", ("-mforce-l32",), "NONE",
+            frozenset({Core.LX106}),
+        ),
+        Arch(
+            "xtensawin", "xtensa-esp32-elf-", "(Espressif's own)", (), "FLOAT",
+            frozenset({Core.LX6}),
+        ),
     )
 }  # fmt: skip
 _NATIVE_FLAGS: Final = (
@@ -70,6 +86,21 @@ _NATIVE_FLAGS: Final = (
     "-DMICROPY_ENABLE_DYNRUNTIME=1", "-ffunction-sections", "-fdata-sections",
     "-fno-jump-tables", "-fno-tree-loop-distribute-patterns", "-w",
 )  # fmt: skip
+
+
+def arch_for(name: str, board: Board) -> Arch:
+    """UsageError unless there is such an architecture, and firmware of `board` loads it."""
+    if name not in ARCHS:
+        raise UsageError(f"no --mpy {name!r}; choices: {', '.join(ARCHS)}")
+    arch = ARCHS[name]
+    if board.core in arch.cores:
+        return arch
+    mine = [a.name for a in ARCHS.values() if board.core in a.cores]
+    boards = [b for b in board_names() if load_board(b).core in arch.cores]
+    raise UsageError(
+        f"--mpy {name}: {board.name} is a {board.core.value}, whose MicroPython loads "
+        f"{' or '.join(mine)}; {name} is for --board {' or '.join(boards)}"
+    )
 
 
 def module_files(
@@ -89,6 +120,7 @@ def module_files(
             monocypher(ROOT / THIRD_PARTY).include_dir / "LICENSE.txt"
         ).read_bytes(),
         "tinyseal/tinyseal.pyi": (MODULE / "tinyseal.pyi").read_bytes(),
+        "tinyseal_ota.py": (MODULE / "tinyseal_ota.py").read_bytes(),
         **{f"tinyseal/{name}": text.encode() for name, text in texts.items()},
         **{f"tinyseal/src/{name}": sources[name] for name in sorted(sources)},
     }

@@ -14,12 +14,16 @@ from tinyseal.build.export import KERNELS, library_files, plan_export, write_lib
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, THIRD_PARTY, Request
 from tinyseal.build.platformio import environment_of, pio_run
 from tinyseal.cli.boards import named_board
-from tinyseal.cli.output import JsonOption, console, print_json
+from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphrase_source
+from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.codegen.generate import Terms
 from tinyseal.codegen.library import EXAMPLE, Kind, environments, library_name
 from tinyseal.codegen.micropython import symbol
 from tinyseal.errors import PlanError, UsageError
 from tinyseal.graph.load import load_model
+from tinyseal.package.keys import DEV_SIGN, Key, Use, load_private
+from tinyseal.package.release import check_release
+from tinyseal.package.sign import parse_version, sign_mpy
 from tinyseal.plan.choose import kernel_set
 from tinyseal.plan.kernels import KernelSet
 
@@ -150,6 +154,12 @@ MpyOption = typer.Option(
 SourceOption = typer.Option(
     None, "--micropython", help="MicroPython's source, for --mpy; else Debian's is fetched."
 )
+KeyOption = typer.Option(DEV_SIGN, "--key", "-k", help="Signs the .mpy files (Ed25519, PEM).")
+VersionOption = typer.Option("0.0.0", "--version", help="Theirs: MAJOR.MINOR.REVISION+BUILD")
+CounterOption = typer.Option(
+    0, "--security-counter", min=0, max=2**32 - 1, help="Files with a lower one are refused later."
+)
+ReleaseOption = typer.Option(False, "--release", help="Refuse development keys.")
 MeteredOption = typer.Option(False, "--metered", help="Inferences must be paid for: on_charge().")
 
 
@@ -162,15 +172,22 @@ def micropython(
     metered: bool = MeteredOption,
     mpy: list[str] = MpyOption,
     source: Path | None = SourceOption,
+    key: Path = KeyOption,
+    version: str = VersionOption,
+    security_counter: int = CounterOption,
+    release: bool = ReleaseOption,
+    passphrase_file: Path | None = PassphraseFileOption,
+    passphrase_env: str | None = PassphraseEnvOption,
     as_json: bool = JsonOption,
 ) -> None:
     """A user C module `tinyseal` for MicroPython, and native .mpy files for stock firmware.
 
-    OUT must be new, empty or an earlier export, whose files are then written anew.
+    Beside each .mpy is a signed .img of it, for tinyseal_ota. OUT must be new, empty or an earlier
+    export, whose files are then written anew.
     """
     profile = named_board(board)
     wanted = _kernel_set(kernels)
-    archs = [_arch(name) for name in dict.fromkeys(mpy)]
+    archs = [micropython_build.arch_for(name, profile) for name in dict.fromkeys(mpy)]
     for model in models:
         if not model.is_file():
             raise UsageError(f"{model}: no such file")
@@ -179,13 +196,22 @@ def micropython(
         raise UsageError("two models of one name; rename a file")
     terms = Terms(is_metered=metered)
     top = third_party.micropython(ROOT / THIRD_PARTY, source) if archs else Path()
-    natives = {
-        f"mpy/{arch.name}/{made.graph.name}.mpy": micropython_build.build_native(
-            made, wanted.value, terms, arch, top
-        )
-        for arch in archs
-        for made in plans
-    }
+    signing: Key | None = None
+    if archs:
+        signing = load_private(key, Use.SIGN, passphrase_source(passphrase_file, passphrase_env))
+        if release:
+            check_release([signing])
+    numbers = parse_version(version)
+    natives: dict[str, bytes] = {}
+    for arch in archs:
+        for made in plans:
+            at = f"mpy/{arch.name}/{made.graph.name}"
+            data = micropython_build.build_native(made, wanted.value, terms, arch, top)
+            natives[f"{at}.mpy"] = data
+            assert signing is not None
+            natives[f"{at}.img"] = sign_mpy(
+                data, made.graph.name, numbers, security_counter, signing
+            )
     files = micropython_build.module_files(plans, wanted.value, terms, list(natives)) | natives
     write_library(files, out, micropython_build.MARK)
     if as_json:
@@ -205,11 +231,7 @@ def micropython(
         highlight=False,
         soft_wrap=True,
     )
+    if signing is not None and signing.is_development:
+        errors.print("signed with the development key, which anybody has", style="yellow")
     for path, data in natives.items():
         console.print(f"{out}/{path}: {len(data):,} B", highlight=False, soft_wrap=True)
-
-
-def _arch(name: str) -> micropython_build.Arch:
-    if name not in micropython_build.ARCHS:
-        raise UsageError(f"no --mpy {name!r}; choices: {', '.join(micropython_build.ARCHS)}")
-    return micropython_build.ARCHS[name]

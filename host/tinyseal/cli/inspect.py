@@ -16,15 +16,18 @@ from tinyseal.errors import ImageError
 from tinyseal.package.keys import DEV_SIGN, Key, Use, load_key, load_private
 from tinyseal.package.mcuboot import (
     DEPENDENCY,
+    MPY_MODEL,
     SIZES,
     Entry,
     Flag,
+    Header,
     Image,
     Tlv,
     Version,
     read_image,
 )
 from tinyseal.package.merge import read_binary
+from tinyseal.package.mpy import Mpy, read_mpy
 from tinyseal.package.sign import IMAGE_NUMBERS, VENDOR, VENDOR_UUID, recognise_class
 from tinyseal.package.verify import Judgement, Outcome, Region, is_development, judge, regions
 
@@ -100,7 +103,7 @@ def _facts(path: Path, image: Image, verdict: Judgement, trouble: list[str]) -> 
                 "offset": e.offset,
                 "protected": e.protected,
                 "value": e.value.hex(),
-                "meaning": _meaning(e),
+                "meaning": _meaning(e, image),
             }
             for e in image.entries
         ],
@@ -113,6 +116,7 @@ def _facts(path: Path, image: Image, verdict: Judgement, trouble: list[str]) -> 
         "not_checked": verdict.reason or None,
         "signed_bytes": image.signed_bytes,
         "map": [vars(r) for r in regions(image)],
+        "mpy": (mpy := _mpy(image)) and vars(mpy),
         "trailer": image.trailer and vars(image.trailer),
     }
 
@@ -122,15 +126,14 @@ def _show(path: Path, image: Image, verdict: Judgement, trouble: list[str]) -> N
     if h is not None:
         console.print(f"[bold]{path.name}[/]: version {h.version}, {len(image.data):,} B")
         table = Table("header", "value", show_edge=False, pad_edge=False)
-        where = f"0x{h.load_address:08x}"
         for name, value in (
             ("flags", ", ".join(_flag_names(h.flags)) or "none"),
             (
                 "runs at",
-                where if h.flags & (Flag.ROM_FIXED | Flag.RAM_LOAD) else "where slot a lies",
+                _where(h),
             ),
             ("header", f"{h.header_bytes} B"),
-            ("payload", f"{h.image_bytes:,} B"),
+            ("payload", f"{h.image_bytes:,} B{_mpy_text(image)}"),
             ("protected TLVs", f"{h.protected_bytes} B"),
         ):
             table.add_row(name, value)
@@ -141,7 +144,9 @@ def _show(path: Path, image: Image, verdict: Judgement, trouble: list[str]) -> N
         table.add_column("value", overflow="fold")
         for e in image.entries:
             signed = Text("yes", "green") if e.protected else Text("no", "yellow")
-            table.add_row(f"0x{e.offset:x}", e.name, signed, Text(_meaning(e) or e.value.hex()))
+            table.add_row(
+                f"0x{e.offset:x}", e.name, signed, Text(_meaning(e, image) or e.value.hex())
+            )
         console.print(table)
         console.print()
     for row in _map_lines(regions(image)) if h is not None else ():
@@ -161,6 +166,25 @@ def _show(path: Path, image: Image, verdict: Judgement, trouble: list[str]) -> N
         console.print("signed with the development key, which anybody has", style="yellow")
     for line in trouble:
         console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _where(header: Header) -> str:
+    if header.flags & Flag.NON_BOOTABLE:
+        return "where MicroPython loads it"
+    if header.flags & (Flag.ROM_FIXED | Flag.RAM_LOAD):
+        return f"0x{header.load_address:08x}"
+    return "where slot a lies"
+
+
+def _mpy_text(image: Image) -> str:
+    mpy = _mpy(image)
+    return f", a {mpy}" if mpy else ""
+
+
+def _mpy(image: Image) -> Mpy | None:
+    """Only a payload that no bootloader starts is one."""
+    is_bootable = image.header is None or not image.header.flags & Flag.NON_BOOTABLE
+    return None if is_bootable else read_mpy(image.payload)
 
 
 def _say(what: str, outcome: Outcome) -> None:
@@ -212,8 +236,10 @@ def _dependency(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _meaning(entry: Entry) -> str | None:
+def _meaning(entry: Entry, image: Image) -> str | None:
     """A TLV's value in words, where it has any."""
+    if entry.type == MPY_MODEL and _mpy(image) is not None:
+        return f"model {entry.value.decode(errors='replace')} for MicroPython"
     if entry.type not in Tlv._value2member_map_ or not SIZES.get(Tlv(entry.type)):
         return None
     if not _is_sized(entry):

@@ -75,6 +75,8 @@ class Tlv(enum.IntEnum):
     UUID_CID = 0x75
 
 
+MPY_MODEL: Final = 0xA0  # of the types left to vendors: the model whose `.mpy` the payload is
+
 # What may stand outside of the signature: the signature itself and what leads to it. Anything
 # else there could be changed by anybody (CVE-2024-32883).
 UNPROTECTED: Final = frozenset(

@@ -13,7 +13,7 @@ import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import click
 from imgtool import image as imgtool_image
@@ -23,7 +23,7 @@ from imgtool.version import SemiSemVersion
 from tinyseal.board import HEADER_BYTES, Board, BootMode, Flash, Partition, board_names, load_board
 from tinyseal.errors import BoardError, ImageError, UsageError
 from tinyseal.package.keys import Key
-from tinyseal.package.mcuboot import Version
+from tinyseal.package.mcuboot import HEADER, MPY_MODEL, Version
 
 ImageName = Literal["app", "capsule"]
 SlotName = Literal["a", "b"]
@@ -183,24 +183,47 @@ def sign_image(payload: bytes, request: SignRequest, key: Key, encrypt: Key | No
         vid=VENDOR,
         cid=class_name(request.board.name, request.image),
     )
+    try:
+        return _create(
+            made,
+            payload,
+            imgtool_keys.Ed25519(key.private),
+            "hash",
+            imgtool_keys.X25519Public(encrypt.public) if encrypt else None,
+            _dependencies(request),
+            clear=request.clear,
+        )
+    except click.ClickException as e:
+        raise ImageError(
+            f"{request.board.name}: the {request.image} cannot be signed for "
+            f"{slot.partition.name}: {e.format_message()}"
+        ) from e
+
+
+def sign_mpy(payload: bytes, model: str, version: Version, counter: int, key: Key) -> bytes:
+    """A model's native `.mpy` as an image that no bootloader takes: firmware/micropython's
+    tinyseal_ota.py does. As `imgtool sign --non-bootable -H 32 --custom-tlv 0xa0 MODEL` does it."""
+    made = imgtool_image.Image(
+        version=SemiSemVersion(*vars(version).values()),
+        header_size=HEADER.size,
+        pad_header=True,
+        security_counter=counter,
+        non_bootable=True,
+    )
+    named = {MPY_MODEL: model.encode()}
+    return _create(
+        made, payload, imgtool_keys.Ed25519(key.private), "hash", None, custom_tlvs=named
+    )
+
+
+def _create(made: Any, payload: bytes, *how: object, **more: object) -> bytes:
+    """imgtool works on files."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "payload.bin"), Path(folder, "image.bin")
         source.write_bytes(payload)
-        try:
-            made.load(str(source))
-            made.create(
-                imgtool_keys.Ed25519(key.private),
-                "hash",
-                imgtool_keys.X25519Public(encrypt.public) if encrypt else None,
-                _dependencies(request),
-                clear=request.clear,
-            )
-            made.save(str(target))
-        except click.ClickException as e:
-            raise ImageError(
-                f"{request.board.name}: the {request.image} cannot be signed for "
-                f"{slot.partition.name}: {e.format_message()}"
-            ) from e
+        made.load(str(source))
+        made.create(*how, **more)
+        made.save(str(target))
         return target.read_bytes()
 
 
