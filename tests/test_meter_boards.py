@@ -45,7 +45,7 @@ EEMPTY, EMETER = 14, 16
 def ask(port, *requests):
     async def all_of_them():
         async with SMPClient(SMPSerialTransport(), port) as client:
-            return [await client.request(r) for r in requests]
+            return [await client.request(r, timeout_s=20.0) for r in requests]
 
     return asyncio.run(all_of_them())
 

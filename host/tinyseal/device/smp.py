@@ -15,9 +15,8 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import cbor2
 from pydantic import ConfigDict, ValidationError
@@ -74,7 +73,6 @@ GENERAL_ERRORS: Final = {  # MCUmgr's MGMT_ERR_*
     13: "protocol version too new",
 }
 
-Asked = TypeVar("Asked", bound=SMPRequest[Any, Any, Any])
 
 _DAMAGED: Final = (SMPException, ValueError, struct.error, AssertionError)
 
@@ -295,10 +293,17 @@ class SmpDevice:
         SmpError if it is refused, DeviceError if it did not arrive as it is.
         """
         digest = hashlib.sha256(data).digest()
-        offset, idle = 0, 0
+        offset, idle, longest = 0, 0, 0
         had: int | None = None
+
+        def chunk() -> ImageUploadWrite:
+            nonlocal longest
+            request = self._chunk(number, data, digest, offset)
+            longest = max(longest, len(request.data))
+            return request
+
         while True:
-            sent, answer = await self._ask(partial(self._chunk, number, data, digest, offset))
+            answer = await self._ask(chunk)
             if answer.off is None or not 0 <= answer.off <= len(data):
                 raise DeviceError(f"{self.link}: upload: offset {answer.off} of {len(data)}")
             # The answer to the last chunk may have been lost: the device has begun to wait for
@@ -313,7 +318,7 @@ class SmpDevice:
                 )
             offset = answer.off
             if had is None:
-                had = offset if offset > len(sent.data) else 0
+                had = offset if offset > longest else 0
             progress(offset, had)
             if offset == len(data):
                 if answer.match is False:
@@ -324,7 +329,7 @@ class SmpDevice:
         self, request: SMPRequest[TRep, TEr1, TEr2], patience: float | None = None
     ) -> TRep:
         """The answer to a request that may be sent more than once. SmpError, LinkError."""
-        answer: TRep = (await self._ask(lambda: request, patience))[1]
+        answer: TRep = await self._ask(lambda: request, patience)
         return answer
 
     async def _has(self, image_hash: bytes) -> bool:
@@ -339,10 +344,9 @@ class SmpDevice:
         return ImageUploadWrite(off=offset, data=data[offset : offset + room], **fields)
 
     async def _ask(
-        self, make: Callable[[], Asked], patience: float | None = None
-    ) -> tuple[Asked, Any]:
-        """Sends what `make` makes, anew for each try, until it is answered. The request that was,
-        and its answer."""
+        self, make: Callable[[], SMPRequest[Any, Any, Any]], patience: float | None = None
+    ) -> Any:
+        """The answer to what `make` makes, anew for each try."""
         deadline = self._clock() + (self._patience if patience is None else patience)
         tries = 0
         while True:
@@ -359,7 +363,7 @@ class SmpDevice:
                 problem = await self._reopen(deadline, str(e) or type(e).__name__)
             else:
                 self._remember_answer(self._clock() - started if tries == 0 else None)
-                return request, self._checked(request, body)
+                return self._checked(request, body)
             tries += 1
             if self._clock() >= deadline:
                 raise LinkError(f"{self.link}: {_name(request)}: {problem}")
