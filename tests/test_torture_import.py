@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from support.small_models import CORPUS, MODELS
-from tinyseal.cli import app, torture
-from tinyseal.cli.torture import load_seeds, run_campaign
+from tinyseal.cli import app, torture_import
+from tinyseal.cli.torture_import import load_seeds, run_campaign
 from tinyseal.graph.mutate import mutate
 
 
@@ -81,7 +81,7 @@ def test_a_failure_is_counted_and_the_campaign_goes_on(seeds, bad, what):
 
 
 def test_a_failing_file_is_kept_and_the_exit_code_says_so(tmp_path, monkeypatch, seeds):
-    monkeypatch.setattr(torture, "survives", _bad_at(3, _raise, seeds))
+    monkeypatch.setattr(torture_import, "survives", _bad_at(3, _raise, seeds))
     result = CliRunner().invoke(
         app, ["torture", "import", "--count", "10", "--seed", "5", "--save", str(tmp_path)]
     )

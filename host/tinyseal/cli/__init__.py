@@ -1,72 +1,49 @@
-"""The `tinyseal` command. Each sub-command is one module here, registered below."""
+"""The `tinyseal` command. Each sub-command is one module here, listed below."""
 
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 import typer
 
 from tinyseal import __version__
-from tinyseal.cli import (
-    bench,
-    boards,
-    check,
-    console,
-    convert,
-    delta,
-    export,
-    flash,
-    hil,
-    hil_run,
-    inspect,
-    keys,
-    merge,
-    meter,
-    meter_device,
-    observe,
-    observe_watch,
-    ota,
-    ota_campaign,
-    provision,
-    run_boards,
-    sign,
-    torture,
-    torture_faults,
-    torture_fuzz,
-    torture_kernels,
-    torture_kill,
-    torture_link,
-    torture_meter,
-    torture_power,
-)
+from tinyseal.cli.lazy import Entry, lazy_group
 from tinyseal.cli.output import errors
 from tinyseal.errors import ToolError
 
+COMMANDS: Final = {
+    "check": Entry("check:check", "Whether a model runs on a board."),
+    "boards": Entry("boards:boards", "The boards, or one with its memory map."),
+    "bench": Entry(
+        "bench:command", "Instructions, memory and exactness of each kernel set.", "EXAMPLES"
+    ),
+    "convert": Entry("convert:convert", "Quantise a Keras model, binary layers included."),
+    "export": Entry("export:app", "A model as source for other people's builds."),
+    "keys": Entry("keys:app", "Keys that sign and encrypt images."),
+    "sign": Entry("sign:sign", "Sign a binary for a slot of a board."),
+    "inspect": Entry("inspect:inspect", "Every field of an image, and what of it is proven."),
+    "delta": Entry("delta:delta", "A patch from one signed image to another."),
+    "merge": Entry("merge:merge", "One file with everything a board needs."),
+    "provision": Entry("provision:provision", "A board's identity, keys and counters."),
+    "flash": Entry("flash:flash", "Write a firmware to a board.", "EXAMPLES"),
+    "run": Entry("run_boards:run", "Virtual boards, until Ctrl-C."),
+    "console": Entry("console:console", "Talk to a board, a command a line."),
+    "ota": Entry("ota:app", "Update devices over serial and BLE, one or a fleet."),
+    "meter": Entry("meter:app", "Prepaid queries: vouchers, receipts, whether they agree."),
+    "observe": Entry("observe:app", "Models in the field: drift, latency, memory, energy."),
+    "hil": Entry("hil:app", "Boards under test: the rigs, and the tests on them."),
+    "torture": Entry("torture:app", "Cuts, faults and damaged inputs by the thousand."),
+}
+
 app = typer.Typer(
+    cls=lazy_group(COMMANDS),
     name="tinyseal",
     help="Trained networks into sealed, metered, observable firmware for microcontrollers.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-torture.app.command("power")(torture_power.power)
-torture.app.command("fuzz")(torture_fuzz.fuzz)
-torture.app.command("faults")(torture_faults.faults)
-torture.app.command("kill")(torture_kill.kill)
-torture.app.command("link")(torture_link.link)
-torture.app.command("meter")(torture_meter.meter)
-torture.app.command("kernels")(torture_kernels.kernels)
-app.add_typer(torture.app, name="torture")
-hil.app.command("run")(hil_run.run)
-app.add_typer(hil.app, name="hil")
-meter.app.command("status")(meter_device.status)
-meter.app.command("redeem")(meter_device.redeem)
-meter.app.command("sync")(meter_device.sync)
-app.add_typer(meter.app, name="meter")
-observe.app.command("watch")(observe_watch.watch)
-observe.app.command("serve")(observe_watch.serve)
-observe.app.command("export")(observe_watch.export)
-app.add_typer(observe.app, name="observe")
 
 
 @app.callback(invoke_without_command=True)
@@ -74,25 +51,6 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
     if version:
         typer.echo(f"tinyseal {__version__}")
         raise typer.Exit
-
-
-app.command("check")(check.check)
-app.command("boards")(boards.boards)
-app.command("bench", epilog=bench.EXAMPLES)(bench.command)
-app.command("convert")(convert.convert)
-app.command("console")(console.console)
-app.command("run")(run_boards.run)
-app.add_typer(keys.app, name="keys")
-app.command("sign")(sign.sign)
-app.command("inspect")(inspect.inspect)
-app.command("delta")(delta.delta)
-app.command("flash", epilog=flash.EXAMPLES)(flash.flash)
-app.add_typer(export.app, name="export")
-app.command("provision")(provision.provision)
-app.command("merge")(merge.merge)
-ota.app.command("campaign", epilog=ota_campaign.EXIT_CODES)(ota_campaign.campaign)
-ota.app.command("report")(ota_campaign.report)
-app.add_typer(ota.app, name="ota")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from tinyseal.board import Board, board_names, load_board
 from tinyseal.build.firmware import BUILD, ROOT, Request
 from tinyseal.build.scons import build
 from tinyseal.cli.check import figures
+from tinyseal.cli.lazy import Entry, lazy_group
 from tinyseal.cli.output import JsonOption, console, print_json
 from tinyseal.device.rigs import BENCH, load_bench, serial_ports
 from tinyseal.errors import BoardError, BuildError, ToolError
@@ -27,7 +28,10 @@ from tinyseal.plan.planner import draft
 REPORTS: Final = ROOT / BUILD / "hil"
 BenchOption = typer.Option(BENCH, "--bench", help="The file that describes the rigs.")
 
-app = typer.Typer(help="Boards under test: the rigs of hil/bench.toml, and virtual boards.")
+app = typer.Typer(
+    cls=lazy_group({"run": Entry("hil_run:run", "The tests of hil/ on several boards at a time.")}),
+    help="Boards under test: the rigs of hil/bench.toml, and virtual boards.",
+)
 
 
 @dataclass(frozen=True)

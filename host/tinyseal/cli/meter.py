@@ -16,6 +16,7 @@ from rich.table import Table
 from tinyseal.build.firmware import DEFAULT_BOARD, DEFAULT_MODEL
 from tinyseal.cli.database import DatabaseOption
 from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphrase_source
+from tinyseal.cli.lazy import Entry, lazy_group
 from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.errors import UsageError
 
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from tinyseal.fleet.reconcile import Balance, Reconciled
 
 app = typer.Typer(
+    cls=lazy_group(
+        {
+            "status": Entry("meter_device:status", "What a device has left."),
+            "redeem": Entry("meter_device:redeem", "Redeem a voucher on a device."),
+            "sync": Entry("meter_device:sync", "Fetch and judge a device's receipts."),
+        }
+    ),
     help="Prepaid queries: vouchers, receipts, and whether they agree.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -14,6 +14,7 @@ from rich.table import Table
 from tinyseal.build.firmware import DEFAULT_BOARD, DEFAULT_MODEL
 from tinyseal.cli.database import DatabaseOption
 from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphrase_source
+from tinyseal.cli.lazy import Entry, lazy_group
 from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.cli.place import Place, placed
 from tinyseal.errors import UsageError
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from tinyseal.fleet.watch import Watched
 
 app = typer.Typer(
+    cls=lazy_group(
+        {
+            "watch": Entry("observe_watch:watch", "The fleet as a table that follows its state."),
+            "serve": Entry("observe_watch:serve", "The dashboard over HTTP."),
+            "export": Entry("observe_watch:export", "For Prometheus and OpenTelemetry."),
+        }
+    ),
     help="Statistics of models in the field: drift, latency, memory, energy.",
     no_args_is_help=True,
     rich_markup_mode=None,

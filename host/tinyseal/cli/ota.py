@@ -24,6 +24,7 @@ from rich.table import Table
 from tinyseal.board import Board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.cli.boards import named_board
+from tinyseal.cli.lazy import Entry, lazy_group
 from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.cli.place import OPTIONS, Place, placed, virtual
 from tinyseal.errors import BoardError, ToolError, UsageError
@@ -50,6 +51,14 @@ Exit codes:
   130  stopped by Ctrl-C; the same command goes on where it ended"""
 
 app = typer.Typer(
+    cls=lazy_group(
+        {
+            "campaign": Entry(
+                "ota_campaign:campaign", "Update a fleet, canaries first.", "EXIT_CODES"
+            ),
+            "report": Entry("ota_campaign:report", "What became of a campaign."),
+        }
+    ),
     help="Update devices over serial and BLE, one or a fleet, and see what they run.",
     no_args_is_help=True,
     rich_markup_mode=None,
