@@ -1,8 +1,8 @@
 /* Parallel NOR flash with Intel's command set, memory-mapped. SPDX-License-Identifier: Apache-2.0
  *
  * While the chip works on a command it answers reads with its status, so code that lies in the
- * same chip cannot run: all that happens then is in section .ramfunc, and no interrupt handler
- * of a chip that uses this may lie in the flash. */
+ * same chip cannot run: all that happens then is in section .ramfunc, and a chip whose interrupt
+ * handlers lie in the flash masks them around each of these. */
 #ifndef CFI_H
 #define CFI_H
 

@@ -92,16 +92,28 @@ static int flash_read(uint32_t address, void *bytes, uint32_t len)
 
 static int flash_program(uint32_t address, const void *bytes, uint32_t len)
 {
-    const int err = flash_check_program(&flash, address, bytes, len);
+    int err = flash_check_program(&flash, address, bytes, len);
 
-    return err ? err : cfi_program(cfi, address, bytes, len);
+    if (!err) {
+        const uint32_t masked = riscv_mask(); /* riscv_interrupt() lies in this flash */
+
+        err = cfi_program(cfi, address, bytes, len);
+        riscv_unmask(masked);
+    }
+    return err;
 }
 
 static int flash_erase(uint32_t address)
 {
-    const int err = flash_check_erase(&flash, address);
+    int err = flash_check_erase(&flash, address);
 
-    return err ? err : cfi_erase(cfi, address);
+    if (!err) {
+        const uint32_t masked = riscv_mask();
+
+        err = cfi_erase(cfi, address);
+        riscv_unmask(masked);
+    }
+    return err;
 }
 
 static const struct hal_flash flash = {
