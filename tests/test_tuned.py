@@ -70,7 +70,7 @@ def test_layers_write_over_what_the_one_before_left(campaign, tmp_path):
 
 def test_dsp_form_equals_the_reference(campaign):
     """Many layers a boot, on the virtual Cortex-M4."""
-    result = torture_kernels(M4, "tuned", 40 * campaign, seed=100)
+    result = torture_kernels(M4, "tuned", 120 * campaign, seed=100)
     assert not result.failures
     assert set(result.functions) == FUNCTIONS
 

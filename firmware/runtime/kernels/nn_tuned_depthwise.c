@@ -1,278 +1,235 @@
-/* Depthwise convolution 3x3: rows of each channel as 16-bit pairs, two outputs at a time.
+/* Depthwise convolution 3x3: lines of each channel as 16-bit pairs, two outputs at a time.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "nn_tuned_depthwise.h"
 
-#define ROWS 3
+#define TAPS 3
 #define GROUP 4 /* channels widened together: the bytes of a word */
 
-/* A channel's place in the three rows its outputs see. */
-struct rows {
-    const uint32_t *r0;
-    const uint32_t *r1;
-    const uint32_t *r2;
+/* Channel after channel, and of each some lines of outputs; the assembly keeps it in this
+ * order. Distances are in bytes. */
+struct job {
+    const uint32_t *line[TAPS]; /* what the first line of the first channel sees, widened */
+    int8_t *out;
+    int32_t out_step;
+    const uint32_t *pairs_end;  /* of line[0]: where no pair of outputs is left */
+    const uint32_t *last_end;   /* and that of the channel's last line */
+    const int32_t *words;
+    int32_t line_next;          /* from pairs_end to the next line */
+    int32_t line_pitch;         /* and from its start */
+    int32_t line_back;          /* from the pairs' outputs to the next line's */
+    int32_t next;               /* from behind the last line to the next channel's first */
+    int32_t pitch;              /* and from its first */
+    int32_t back;               /* from behind the last line's outputs to the next channel's */
+    const int32_t *words_end;
+    int32_t is_odd;             /* an output is left behind the pairs */
 };
 
 #if defined(__ARM_FEATURE_DSP)
 
-/* One row's part of two outputs. Stride 1: inputs x0 x1 and x2 x3; stride 2: the next word
- * as well. */
-#define ROW_OF_STRIDE_1(row, w01, w12)                   \
-    "ldrd   %[x0], %[x1], [%[" row "]], #4\n\t"          \
-    "smlad  %[a0], %[x0], %[" w01 "], %[a0]\n\t"         \
-    "smlatb %[a1], %[x0], %[" w01 "], %[a1]\n\t"         \
-    "smlabt %[a0], %[x1], %[" w12 "], %[a0]\n\t"         \
-    "smlad  %[a1], %[x1], %[" w12 "], %[a1]\n\t"
+/* One line's part of two outputs, sums r6 and r7. Stride 1: inputs x0 x1 and x2 x3; stride 2:
+ * the next word as well. */
+#define LINE_OF_STRIDE_1(line, w01, w12)      \
+    "ldrd   r4, r5, [" line "], #4\n\t"       \
+    "smlad  r6, r4, " w01 ", r6\n\t"          \
+    "smlatb r7, r4, " w01 ", r7\n\t"          \
+    "smlabt r6, r5, " w12 ", r6\n\t"          \
+    "smlad  r7, r5, " w12 ", r7\n\t"
+#define LINE_OF_STRIDE_2(line, w01, w12)      \
+    "ldrd   r4, r5, [" line "], #8\n\t"       \
+    "smlad  r6, r4, " w01 ", r6\n\t"          \
+    "ldr    r4, [" line "]\n\t"               \
+    "smlabt r6, r5, " w12 ", r6\n\t"          \
+    "smlad  r7, r5, " w01 ", r7\n\t"          \
+    "smlabt r7, r4, " w12 ", r7\n\t"
+/* Of one output, at either stride. */
+#define LINE_OF_LAST(line, w01, w12)          \
+    "ldrd   r4, r5, [" line "]\n\t"           \
+    "smlad  r6, r4, " w01 ", r6\n\t"          \
+    "smlabt r6, r5, " w12 ", r6\n\t"
+#define LINES_OF(LINE) LINE("r0", "r8", "r9") LINE("r1", "r10", "r11") LINE("r2", "r12", "lr")
 
-#define ROW_OF_STRIDE_2(row, w01, w12)                   \
-    "ldrd   %[x0], %[x1], [%[" row "]], #8\n\t"          \
-    "smlad  %[a0], %[x0], %[" w01 "], %[a0]\n\t"         \
-    "ldr    %[x0], [%[" row "]]\n\t"                     \
-    "smlabt %[a0], %[x1], %[" w12 "], %[a0]\n\t"         \
-    "smlad  %[a1], %[x1], %[" w01 "], %[a1]\n\t"         \
-    "smlabt %[a1], %[x0], %[" w12 "], %[a1]\n\t"
+/* nn_tuned_requant's product, of one sum or both. */
+#define SCALE_RECTIFIED                       \
+    "ldrd   r4, r5, [sp, #8]\n\t"             \
+    "smmlar r6, r6, r4, r5\n\t"
+#define SCALE_BOTH_RECTIFIED SCALE_RECTIFIED  \
+    "smmlar r7, r7, r4, r5\n\t"
+#define SCALE_SIGNED                          \
+    "ldrd   r4, r5, [sp, #8]\n\t"             \
+    "add    r5, r5, r6, asr #31\n\t"          \
+    "smmlar r6, r6, r4, r5\n\t"
+#define SCALE_BOTH_SIGNED SCALE_SIGNED        \
+    "ldr    r5, [sp, #12]\n\t"                \
+    "add    r5, r5, r7, asr #31\n\t"          \
+    "smmlar r7, r7, r4, r5\n\t"
 
-/* nn_tuned_requant's product. */
-#define SCALE_RECTIFIED                                  \
-    "ldrd   %[x0], %[x1], [sp, #4]\n\t"                  \
-    "smmlar %[a0], %[a0], %[x0], %[x1]\n\t"              \
-    "smmlar %[a1], %[a1], %[x0], %[x1]\n\t"
+/* All of the fourteen registers hold weights, lines, sums or inputs. The rest lies on the
+ * stack: start twice, multiplier, rounding, shift; then the job from out_step on. */
+#define RUN(LINE, SCALE_BOTH, SCALE)                              \
+    __asm__ volatile("add    r12, r0, #16\n\t"                    \
+                     "ldm    r12, {r1-r11, lr}\n\t"               \
+                     "push   {r1-r11, lr}\n\t"                    \
+                     "sub    sp, sp, #20\n\t"                     \
+                     "ldm    r0, {r0-r3}\n"                       \
+                     "1:\n\t" /* a channel */                     \
+                     "ldr    r4, [sp, #32]\n\t"                   \
+                     "ldm    r4!, {r5-r8}\n\t"                    \
+                     "strd   r5, r5, [sp]\n\t"                    \
+                     "strd   r6, r7, [sp, #8]\n\t"                \
+                     "str    r8, [sp, #16]\n\t"                   \
+                     "ldm    r4!, {r8-r12, lr}\n\t"               \
+                     "str    r4, [sp, #32]\n"                     \
+                     "2:\n\t" /* a line */                        \
+                     "ldr    r4, [sp, #24]\n\t"                   \
+                     "cmp    r0, r4\n\t"                          \
+                     "beq    4f\n"                                \
+                     "3:\n\t" /* two outputs */                   \
+                     "ldrd   r6, r7, [sp]\n\t"                    \
+                     LINES_OF(LINE)                               \
+                     SCALE_BOTH                                   \
+                     "ldrd   r4, r5, [sp, #16]\n\t"               \
+                     "asr    r6, r6, r4\n\t"                      \
+                     "asr    r7, r7, r4\n\t"                      \
+                     "ssat   r6, #8, r6\n\t"                      \
+                     "ssat   r7, #8, r7\n\t"                      \
+                     "strb   r6, [r3]\n\t"                        \
+                     "strb   r7, [r3, r5]\n\t"                    \
+                     "add    r3, r3, r5, lsl #1\n\t"              \
+                     "ldr    r4, [sp, #24]\n\t"                   \
+                     "cmp    r0, r4\n\t"                          \
+                     "bne    3b\n"                                \
+                     "4:\n\t"                                     \
+                     "ldr    r4, [sp, #64]\n\t"                   \
+                     "cbz    r4, 5f\n\t"                          \
+                     "ldr    r6, [sp]\n\t"                        \
+                     LINES_OF(LINE_OF_LAST)                       \
+                     SCALE                                        \
+                     "ldr    r4, [sp, #16]\n\t"                   \
+                     "asr    r6, r6, r4\n\t"                      \
+                     "ssat   r6, #8, r6\n\t"                      \
+                     "strb   r6, [r3]\n"                          \
+                     "5:\n\t" /* the next line */                 \
+                     "ldrd   r4, r5, [sp, #36]\n\t"               \
+                     "add    r0, r0, r4\n\t"                      \
+                     "add    r1, r1, r4\n\t"                      \
+                     "add    r2, r2, r4\n\t"                      \
+                     "ldr    r4, [sp, #44]\n\t"                   \
+                     "add    r3, r3, r4\n\t"                      \
+                     "ldrd   r6, r7, [sp, #24]\n\t"               \
+                     "add    r5, r5, r6\n\t"                      \
+                     "str    r5, [sp, #24]\n\t"                   \
+                     "cmp    r6, r7\n\t"                          \
+                     "bne    2b\n\t"                              \
+                     "ldrd   r4, r5, [sp, #48]\n\t" /* the next channel */ \
+                     "add    r0, r0, r4\n\t"                      \
+                     "add    r1, r1, r4\n\t"                      \
+                     "add    r2, r2, r4\n\t"                      \
+                     "ldrd   r6, r7, [sp, #24]\n\t"               \
+                     "add    r6, r6, r4\n\t"                      \
+                     "add    r7, r7, r5\n\t"                      \
+                     "strd   r6, r7, [sp, #24]\n\t"               \
+                     "ldrd   r4, r5, [sp, #56]\n\t"               \
+                     "add    r3, r3, r4\n\t"                      \
+                     "ldr    r4, [sp, #32]\n\t"                   \
+                     "cmp    r4, r5\n\t"                          \
+                     "bne    1b\n\t"                              \
+                     "add    sp, sp, #68"                         \
+                     : "+r"(r0)                                   \
+                     :                                            \
+                     : "r1", "r2", "r3", "r4", "r5", "r6", "r7",  \
+                       "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory")
 
-#define SCALE_SIGNED                                     \
-    "ldrd   %[x0], %[x1], [sp, #4]\n\t"                  \
-    "add    %[x1], %[x1], %[a0], asr #31\n\t"            \
-    "smmlar %[a0], %[a0], %[x0], %[x1]\n\t"              \
-    "ldr    %[x1], [sp, #8]\n\t"                          \
-    "add    %[x1], %[x1], %[a1], asr #31\n\t"            \
-    "smmlar %[a1], %[a1], %[x0], %[x1]\n\t"
-
-/* All of the fourteen registers hold weights, rows, sums or inputs; the rest of what a pair
- * needs lies on the stack, the channel's words first. */
-#define RUN_PAIRS(ROW, SCALE)                                                              \
-    __asm__ volatile("sub    sp, sp, #24\n\t"                                              \
-                     "strd   %[a0], %[a1], [sp, #16]\n\t" /* stride, end */                \
-                     "ldrd   %[a0], %[a1], [%[x0]]\n\t"                                    \
-                     "strd   %[a0], %[a1], [sp]\n\t" /* start, multiplier */               \
-                     "ldrd   %[a0], %[a1], [%[x0], #8]\n\t"                                \
-                     "strd   %[a0], %[a1], [sp, #8]\n\t" /* rounding, shift */              \
-                     "ldrd   %[w0], %[w1], [%[x0], #16]\n\t"                               \
-                     "ldrd   %[w2], %[w3], [%[x0], #24]\n\t"                               \
-                     "ldrd   %[w4], %[w5], [%[x0], #32]\n"                                 \
-                     "1:\n\t"                                                              \
-                     "ldr    %[a0], [sp]\n\t"                                              \
-                     "mov    %[a1], %[a0]\n\t"                                             \
-                     ROW("r0", "w0", "w1") ROW("r1", "w2", "w3") ROW("r2", "w4", "w5")     \
-                     SCALE                                                                 \
-                     "ldrd   %[x0], %[x1], [sp, #12]\n\t"                                  \
-                     "asr    %[a0], %[a0], %[x0]\n\t"                                      \
-                     "asr    %[a1], %[a1], %[x0]\n\t"                                      \
-                     "ssat   %[a0], #8, %[a0]\n\t"                                         \
-                     "ssat   %[a1], #8, %[a1]\n\t"                                         \
-                     "strb   %[a0], [%[out]]\n\t"                                          \
-                     "strb   %[a1], [%[out], %[x1]]\n\t"                                   \
-                     "add    %[out], %[out], %[x1], lsl #1\n\t"                            \
-                     "ldr    %[x0], [sp, #20]\n\t"                                         \
-                     "cmp    %[r0], %[x0]\n\t"                                             \
-                     "bne    1b\n\t"                                                       \
-                     "add    sp, sp, #24"                                                  \
-                     : [r0] "+r"(r0), [r1] "+r"(r1), [r2] "+r"(r2), [out] "+r"(out),       \
-                       [a0] "+r"(a0), [a1] "+r"(a1), [x0] "+r"(x0), [x1] "=&r"(x1),        \
-                       [w0] "=&r"(w0), [w1] "=&r"(w1), [w2] "=&r"(w2), [w3] "=&r"(w3),     \
-                       [w4] "=&r"(w4), [w5] "=&r"(w5)                                      \
-                     :                                                                     \
-                     : "cc", "memory")
-
-static inline __attribute__((always_inline)) int8_t *
-run_pairs(const int32_t *channel, struct rows *rows, const uint32_t *end, int32_t stride,
-          int is_rectified, int8_t *out, int32_t out_ch)
+static __attribute__((noinline)) void run(const struct job *job, int32_t stride,
+                                          int is_rectified)
 {
-    const uint32_t *r0 = rows->r0;
-    const uint32_t *r1 = rows->r1;
-    const uint32_t *r2 = rows->r2;
-    const int32_t *x0 = channel;
-    const uint32_t *a1 = end;
-    int32_t a0 = out_ch;
-    int32_t x1, w0, w1, w2, w3, w4, w5;
+    register const struct job *r0 __asm__("r0") = job;
 
     if (stride == 1 && is_rectified) {
-        RUN_PAIRS(ROW_OF_STRIDE_1, SCALE_RECTIFIED);
+        RUN(LINE_OF_STRIDE_1, SCALE_BOTH_RECTIFIED, SCALE_RECTIFIED);
     } else if (stride == 1) {
-        RUN_PAIRS(ROW_OF_STRIDE_1, SCALE_SIGNED);
+        RUN(LINE_OF_STRIDE_1, SCALE_BOTH_SIGNED, SCALE_SIGNED);
     } else if (is_rectified) {
-        RUN_PAIRS(ROW_OF_STRIDE_2, SCALE_RECTIFIED);
+        RUN(LINE_OF_STRIDE_2, SCALE_BOTH_RECTIFIED, SCALE_RECTIFIED);
     } else {
-        RUN_PAIRS(ROW_OF_STRIDE_2, SCALE_SIGNED);
+        RUN(LINE_OF_STRIDE_2, SCALE_BOTH_SIGNED, SCALE_SIGNED);
     }
-    *rows = (struct rows){ r0, r1, r2 };
-    return out;
+}
+
+/* Two pixels a turn, four channels of them, until the first channel's end. */
+static inline void spread_pairs(const int8_t *line, int32_t step, uint32_t *to,
+                                const uint32_t *end, int32_t pitch)
+{
+    uint32_t p, q, even_p, even_q, word;
+
+    __asm__ volatile("1:\n\t"
+                     "ldr    %[p], [%[line]]\n\t"
+                     "ldr    %[q], [%[line], %[step]]\n\t"
+                     "add    %[line], %[line], %[step], lsl #1\n\t"
+                     "sxtb16 %[even_p], %[p]\n\t"
+                     "sxtb16 %[even_q], %[q]\n\t"
+                     "sxtb16 %[p], %[p], ror #8\n\t"
+                     "sxtb16 %[q], %[q], ror #8\n\t"
+                     "pkhbt  %[word], %[p], %[q], lsl #16\n\t"
+                     "str    %[word], [%[to], %[pitch]]\n\t"
+                     "pkhtb  %[word], %[even_q], %[even_p], asr #16\n\t"
+                     "str    %[word], [%[to], %[pitch], lsl #1]\n\t"
+                     "pkhtb  %[word], %[q], %[p], asr #16\n\t"
+                     "str    %[word], [%[to], %[thrice]]\n\t"
+                     "pkhbt  %[word], %[even_p], %[even_q], lsl #16\n\t"
+                     "str    %[word], [%[to]], #4\n\t"
+                     "cmp    %[to], %[end]\n\t"
+                     "bne    1b"
+                     : [line] "+r"(line), [to] "+r"(to), [p] "=&r"(p), [q] "=&r"(q),
+                       [even_p] "=&r"(even_p), [even_q] "=&r"(even_q), [word] "=&r"(word)
+                     : [step] "r"(step), [end] "r"(end), [pitch] "r"(pitch * 4),
+                       [thrice] "r"(pitch * 12)
+                     : "cc", "memory");
 }
 
 #else
 
-/* The second of two outputs: stride 1 starts at the upper half of the first word. */
-static inline int32_t row_second(const uint32_t *x, const int32_t *w, int32_t stride,
-                                 int32_t acc)
+/* Three inputs of a line, the first of them the half at `at`, with its weights. */
+static int32_t line_sum(const uint32_t *line, int32_t at, const int32_t *w)
 {
-    if (stride == 1) {
-        acc = nn_dsp_dot(x[0] >> 16, (uint32_t)w[0] & 0xffff, acc);
-        return nn_dsp_dot(x[1], (uint32_t)w[1], acc);
+    int32_t acc = 0;
+
+    for (int32_t tap = 0; tap < TAPS; tap++, at++) {
+        const uint32_t weights = (uint32_t)w[tap / 2]; /* (w0, w1), (w1, w2) */
+
+        acc += nn_dsp_half(line[at / 2], at & 1) * nn_dsp_half(weights, (tap + 1) / 2);
     }
-    acc = nn_dsp_dot(x[1], (uint32_t)w[0], acc);
-    return nn_dsp_dot(x[2] & 0xffff, (uint32_t)w[1] >> 16, acc);
+    return acc;
 }
 
-static inline int32_t row_first(const uint32_t *x, const int32_t *w, int32_t acc);
-
-static int8_t *run_pairs(const int32_t *channel, struct rows *rows, const uint32_t *end,
-                         int32_t stride, int is_rectified, int8_t *out, int32_t out_ch)
+static void run(const struct job *job, int32_t stride, int is_rectified)
 {
-    const int32_t *const w = channel + NN_TUNED_WORDS;
-    const uint32_t **const r[ROWS] = { &rows->r0, &rows->r1, &rows->r2 };
+    const int32_t pair_words = (int32_t)(job->pairs_end - job->line[0]);
+    const int32_t count = 2 * pair_words / stride + job->is_odd;
+    const int32_t lines = (job->pitch - job->next) / job->line_pitch;
+    int32_t at = 0;
+    int8_t *out = job->out;
 
     (void)is_rectified;
-    while (rows->r0 != end) {
-        int32_t a0 = channel[0];
-        int32_t a1 = channel[0];
+    for (const int32_t *c = job->words; c < job->words_end; c += NN_TUNED_DEPTHWISE_WORDS) {
+        for (int32_t y = 0; y < lines; y++) {
+            for (int32_t i = 0; i < count; i++) {
+                int32_t acc = c[0];
 
-        for (int32_t row = 0; row < ROWS; row++) {
-            a0 = row_first(*r[row], w + 2 * row, a0);
-            a1 = row_second(*r[row], w + 2 * row, stride, a1);
-            *r[row] += stride;
+                for (int32_t tap = 0; tap < TAPS; tap++) {
+                    acc += line_sum(job->line[tap] + at, i * stride,
+                                    c + NN_TUNED_WORDS + 2 * tap);
+                }
+                out[i * job->out_step] = nn_tuned_requant(acc, c[1], c[2], c[3]);
+            }
+            at += job->line_pitch / 4;
+            out += job->line_back + 2 * pair_words / stride * job->out_step;
         }
-        out[0] = nn_tuned_requant(a0, channel[1], channel[2], channel[3]);
-        out[out_ch] = nn_tuned_requant(a1, channel[1], channel[2], channel[3]);
-        out += 2 * out_ch;
+        at += job->next / 4;
+        out += job->back;
     }
-    return out;
 }
 
 #endif
-
-static inline int32_t row_first(const uint32_t *x, const int32_t *w, int32_t acc)
-{
-    acc = nn_dsp_dot(x[0], (uint32_t)w[0], acc);
-    return nn_dsp_dot(x[1] & 0xffff, (uint32_t)w[1] >> 16, acc);
-}
-
-/* A row of outputs: channel after channel, each along the row. */
-static inline __attribute__((always_inline)) void
-run_row(const struct nn_tuned_depthwise *op, struct rows rows, int32_t stride,
-        int is_rectified, int8_t *out)
-{
-    const int32_t out_ch = op->window.out_ch;
-    const int32_t pair_words = op->window.out_w / 2 * stride;
-    const int is_odd = op->window.out_w & 1;
-    const int32_t row_words = op->row_words;
-    const int32_t *channel = op->channels;
-
-    for (int32_t left = out_ch; left > 0; left--) {
-        struct rows at = rows;
-        int8_t *to = out;
-
-        if (pair_words > 0) {
-            to = run_pairs(channel, &at, at.r0 + pair_words, stride, is_rectified, to, out_ch);
-        }
-        if (is_odd) {
-            const int32_t *const w = channel + NN_TUNED_WORDS;
-            int32_t acc = row_first(at.r0, w, channel[0]);
-
-            acc = row_first(at.r1, w + 2, acc);
-            acc = row_first(at.r2, w + 4, acc);
-            *to = nn_tuned_requant(acc, channel[1], channel[2], channel[3]);
-        }
-        channel += NN_TUNED_DEPTHWISE_WORDS;
-        rows.r0 += row_words;
-        rows.r1 += row_words;
-        rows.r2 += row_words;
-        out++;
-    }
-}
-
-/* Apart from each other: each keeps its registers to itself. */
-static __attribute__((noinline)) void run_row_1(const struct nn_tuned_depthwise *op,
-                                                struct rows rows, int8_t *out)
-{
-    if (op->is_rectified) {
-        run_row(op, rows, 1, 1, out);
-    } else {
-        run_row(op, rows, 1, 0, out);
-    }
-}
-
-static __attribute__((noinline)) void run_row_2(const struct nn_tuned_depthwise *op,
-                                                struct rows rows, int8_t *out)
-{
-    if (op->is_rectified) {
-        run_row(op, rows, 2, 1, out);
-    } else {
-        run_row(op, rows, 2, 0, out);
-    }
-}
-
-/* n channels of one pixel; of fewer than four, the rest is anything. */
-static inline uint32_t load(const int8_t *p, int32_t n)
-{
-    if (n >= GROUP) {
-        return nn_dsp_load(p);
-    }
-    return (uint32_t)(uint8_t)p[0] | (uint32_t)(uint8_t)p[n > 1 ? 1 : 0] << 8 |
-           (uint32_t)(uint8_t)p[n > 2 ? 2 : 0] << 16;
-}
-
-/* Two pixels of four channels: a word for each channel. */
-static inline void spread(uint32_t first, uint32_t second, uint32_t *to, int32_t row_words)
-{
-    const uint32_t even0 = nn_dsp_even(first);
-    const uint32_t even1 = nn_dsp_even(second);
-    const uint32_t odd0 = nn_dsp_odd(first);
-    const uint32_t odd1 = nn_dsp_odd(second);
-
-    to[0] = nn_dsp_lower(even0, even1);
-    to[row_words] = nn_dsp_lower(odd0, odd1);
-    to += 2 * row_words;
-    to[0] = nn_dsp_upper(even0, even1);
-    to[row_words] = nn_dsp_upper(odd0, odd1);
-}
-
-/* Four channels of a row, or the n < 4 last, from column -pad_w on. */
-static inline __attribute__((always_inline)) void
-widen_group(const struct nn_tuned_depthwise *op, const int8_t *row, int32_t n, uint32_t *to)
-{
-    const int32_t in_ch = op->window.in_ch;
-    const int32_t in_w = op->window.in_w;
-    const int32_t row_words = op->row_words;
-    const uint32_t zeros = (uint8_t)op->zero * 0x01010101u;
-    uint32_t *const end = to + row_words;
-    int32_t x = -op->window.pad_w;
-
-    for (; x < 0 && to < end; x += 2, to++) {
-        const int is_second = x + 1 >= 0 && x + 1 < in_w;
-
-        spread(zeros, is_second ? load(row + (x + 1) * in_ch, n) : zeros, to, row_words);
-    }
-    row += x * in_ch;
-    for (; x + 1 < in_w && to < end; x += 2, to++) {
-        spread(load(row, n), load(row + in_ch, n), to, row_words);
-        row += 2 * in_ch;
-    }
-    for (; to < end; x += 2, to++) {
-        spread(x < in_w ? load(row, n) : zeros, zeros, to, row_words);
-        row += 2 * in_ch;
-    }
-}
-
-static void widen(const struct nn_tuned_depthwise *op, const int8_t *row, uint32_t *to)
-{
-    int32_t left = op->window.in_ch;
-
-    for (; left >= GROUP; left -= GROUP) {
-        widen_group(op, row, GROUP, to);
-        row += GROUP;
-        to += GROUP * op->row_words;
-    }
-    if (left > 0) {
-        widen_group(op, row, left, to);
-    }
-}
 
 static void fill(const struct nn_tuned_depthwise *op, uint32_t *to, int32_t words)
 {
@@ -283,43 +240,159 @@ static void fill(const struct nn_tuned_depthwise *op, uint32_t *to, int32_t word
     }
 }
 
+/* Two pixels of four channels: a word for each channel, `pitch` words apart. */
+static inline void spread(uint32_t first, uint32_t second, uint32_t *to, int32_t pitch)
+{
+    const uint32_t even0 = nn_dsp_even(first);
+    const uint32_t even1 = nn_dsp_even(second);
+    const uint32_t odd0 = nn_dsp_odd(first);
+    const uint32_t odd1 = nn_dsp_odd(second);
+
+    to[0] = nn_dsp_lower(even0, even1);
+    to[pitch] = nn_dsp_lower(odd0, odd1);
+    to += 2 * pitch;
+    to[0] = nn_dsp_upper(even0, even1);
+    to[pitch] = nn_dsp_upper(odd0, odd1);
+}
+
+#if !defined(__ARM_FEATURE_DSP)
+
+static inline void spread_pairs(const int8_t *line, int32_t step, uint32_t *to,
+                                const uint32_t *end, int32_t pitch)
+{
+    for (; to < end; to++, line += 2 * step) {
+        spread(nn_dsp_load(line), nn_dsp_load(line + step), to, pitch);
+    }
+}
+
+#endif
+
+/* Four channels of a line. What padding shows at its ends is there already, but for the halves
+ * that share a word with an input. */
+static __attribute__((noinline)) void widen_group(const struct nn_tuned_depthwise *op,
+                                                  const int8_t *line, uint32_t *to)
+{
+    const uint32_t zeros = (uint8_t)op->zero * 0x01010101u;
+    const int32_t step = op->along.in_step;
+    const int32_t pitch = op->slots * op->line_words;
+
+    to += op->along.pad / 2;
+    if (op->along.pad & 1) {
+        spread(zeros, nn_dsp_load(line), to, pitch);
+        line += step;
+        to++;
+    }
+    if (op->line_pairs > 0) {
+        uint32_t *const end = to + op->line_pairs;
+
+        spread_pairs(line, step, to, end, pitch);
+        line += 2 * step * op->line_pairs;
+        to = end;
+    }
+    if (op->line_is_odd) {
+        spread(nn_dsp_load(line), zeros, to, pitch);
+    }
+}
+
+/* The last channels of a line, fewer than four: one after the other. */
+static void widen_rest(const struct nn_tuned_depthwise *op, const int8_t *line, int32_t n,
+                       uint32_t *to)
+{
+    const int32_t inputs = 2 * op->line_pairs + op->line_is_odd + (op->along.pad & 1);
+
+    for (; n > 0; n--, line++, to += op->slots * op->line_words) {
+        for (int32_t x = 0; x < inputs; x++) {
+            const int32_t at = x + op->along.pad;
+            const int32_t value = line[x * op->along.in_step];
+
+            to[at / 2] = at & 1 ? (to[at / 2] & 0xffff) | (uint32_t)value << 16
+                                : (to[at / 2] & 0xffff0000) | ((uint32_t)value & 0xffff);
+        }
+    }
+}
+
+/* `left` channels of a line, or of one of padding. */
+static void widen(const struct nn_tuned_depthwise *op, const int8_t *in, int32_t y,
+                  int32_t left, uint32_t *to)
+{
+    const int32_t pitch = op->slots * op->line_words;
+    const int8_t *line = in + y * op->across.in_step;
+
+    if (y < 0 || y >= op->across.in) {
+        for (; left > 0; left--, to += pitch) {
+            fill(op, to, op->line_words);
+        }
+        return;
+    }
+    for (; left >= GROUP; left -= GROUP, line += GROUP, to += GROUP * pitch) {
+        widen_group(op, line, to);
+    }
+    widen_rest(op, line, left, to);
+}
+
+/* `count` channels of an image, words those of the first. */
+static __attribute__((noinline)) void
+run_pass(const struct nn_tuned_depthwise *op, const int8_t *in, int32_t count,
+                     const int32_t *words, int8_t *out, uint32_t *ring)
+{
+    const struct nn_tuned_axis *const along = &op->along;
+    const struct nn_tuned_axis *const across = &op->across;
+    const int32_t pairs = along->out / 2;
+    const int32_t pair_words = pairs * along->stride;
+    const int32_t lines = op->slots > TAPS ? across->out : 1;
+    struct job job = {
+        .out = out,
+        .out_step = along->out_step,
+        .words = words,
+        .line_next = (across->stride * op->line_words - pair_words) * 4,
+        .line_pitch = across->stride * op->line_words * 4,
+        .line_back = across->out_step - pairs * 2 * along->out_step,
+        .next = (op->slots - lines * across->stride) * op->line_words * 4,
+        .pitch = op->slots * op->line_words * 4,
+        .back = 1 - lines * across->out_step,
+        .words_end = words + count * NN_TUNED_DEPTHWISE_WORDS,
+        .is_odd = along->out & 1,
+    };
+    int32_t next = 0; /* line to widen next, counted from the first line of padding */
+
+    for (int32_t y = 0; y < across->out; y += lines) {
+        const int32_t top = y * across->stride;
+        const int32_t below = top + (lines - 1) * across->stride + TAPS;
+
+        for (next = next < top ? top : next; next < below; next++) {
+            const int32_t from = next - across->pad;
+
+            if (lines == 1 || (from >= 0 && from < across->in)) {
+                widen(op, in, from, count, ring + next % op->slots * op->line_words);
+            }
+        }
+        for (int32_t tap = 0; tap < TAPS; tap++) {
+            job.line[tap] = ring + (top + tap) % op->slots * op->line_words;
+        }
+        job.pairs_end = job.line[0] + pair_words;
+        job.last_end = job.pairs_end + (lines - 1) * across->stride * op->line_words;
+        run(&job, along->stride, op->is_rectified);
+        job.out += across->out_step;
+    }
+}
+
 void nn_tuned_depthwise_s8(const struct nn_tuned_depthwise *op, const int8_t *in,
                            int8_t *out, uint32_t *ring)
 {
-    const struct nn_window *const w = &op->window;
-    const int32_t row_bytes = w->in_w * w->in_ch;
-    const int32_t words = (w->in_ch + GROUP - 1) / GROUP * GROUP * op->row_words;
+    const int32_t in_bytes = op->along.in * op->across.in * op->channels;
+    const int32_t out_bytes = op->along.out * op->across.out * op->channels;
     int8_t *to = out;
 
-    for (int32_t batch = 0; batch < w->batches; batch++) {
-        int32_t next = 0; /* row to widen next, counted from the first row of padding */
+    fill(op, ring, op->pass * op->slots * op->line_words);
+    for (int32_t batch = 0; batch < op->batches; batch++) {
+        for (int32_t first = 0; first < op->channels; first += op->pass) {
+            const int32_t left = op->channels - first;
 
-        for (int32_t y = 0; y < w->out_h; y++) {
-            const int32_t top = y * w->stride_h;
-            struct rows rows;
-
-            for (next = next < top ? top : next; next < top + ROWS; next++) {
-                uint32_t *const slot = ring + next % ROWS * words;
-                const int32_t from = next - w->pad_h;
-
-                if (from >= 0 && from < w->in_h) {
-                    widen(op, in + from * row_bytes, slot);
-                } else {
-                    fill(op, slot, words);
-                }
-            }
-            rows.r0 = ring + top % ROWS * words;
-            rows.r1 = ring + (top + 1) % ROWS * words;
-            rows.r2 = ring + (top + 2) % ROWS * words;
-            if (w->stride_w == 1) {
-                run_row_1(op, rows, to);
-            } else {
-                run_row_2(op, rows, to);
-            }
-            to += w->out_w * w->out_ch;
+            run_pass(op, in + first, left < op->pass ? left : op->pass,
+                     op->words + first * NN_TUNED_DEPTHWISE_WORDS, to + first, ring);
         }
-        in += w->in_h * row_bytes;
+        in += in_bytes;
+        to += out_bytes;
     }
-    nn_tuned_clamp(out, w->batches * w->out_h * w->out_w * w->out_ch, op->act_min,
-                   op->act_max);
+    nn_tuned_clamp(out, op->batches * out_bytes, op->act_min, op->act_max);
 }

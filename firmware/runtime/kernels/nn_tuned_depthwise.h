@@ -4,28 +4,47 @@
 #define NN_TUNED_DEPTHWISE_H
 
 #include "nn_tuned.h"
-#include "nn_window.h"
 
-/* Words of a channel: NN_TUNED_WORDS with the start doubled, then of each filter row the
+/* Words of a channel: NN_TUNED_WORDS with the start doubled, then of each filter line the
  * pairs of halves (2 w0, 2 w1) and (2 w1, 2 w2): sums come out doubled. */
 #define NN_TUNED_DEPTHWISE_WORDS (NN_TUNED_WORDS + 6)
 
-struct nn_tuned_depthwise {
-    struct nn_window window; /* filter 3x3, dilation 1, stride_w 1 or 2, in_ch == out_ch */
-    int32_t row_words;       /* of one channel of a widened row: two inputs a word, and one
-                              * more than the pairs of outputs need: (out_w + 1) / 2 *
-                              * stride_w + 1 */
-    int8_t zero;             /* the input's zero point, which padding holds */
-    int8_t act_min;
-    int8_t act_max;
-    int8_t is_rectified;     /* the output's zero point is -128: what is negative saturates,
-                              * however it is rounded */
-    const int32_t *channels; /* [out_ch][NN_TUNED_DEPTHWISE_WORDS] */
+/* One of the image's two axes. Outputs lie as far apart in out as inputs in in, or nearer. */
+struct nn_tuned_axis {
+    int32_t in;       /* inputs along it */
+    int32_t out;
+    int32_t stride;
+    int32_t pad;      /* before the first input */
+    int32_t in_step;  /* bytes from an input to the next */
+    int32_t out_step;
 };
 
-/* in [batches][in_h][in_w][in_ch], out [batches][out_h][out_w][out_ch], ring
- * [3][in_ch rounded up to a multiple of 4][row_words]. All that a row of outputs sees is
- * read before it is written: in and out may overlap as plan/kernels/tuned.py computes. */
+struct nn_tuned_depthwise {
+    int32_t batches;
+    int32_t channels;         /* in and out */
+    int32_t pass;             /* channels widened together, a multiple of 4 */
+    int32_t slots;            /* lines of scratch for each: 3 in a ring, or all, padding too */
+    struct nn_tuned_axis along;  /* a line: rows or columns, whichever run faster; stride 1
+                                  * or 2 */
+    struct nn_tuned_axis across; /* from line to line */
+    int32_t line_words;       /* of one channel of a widened line: two inputs a word, and one
+                               * more than the pairs of outputs need: (along.out + 1) / 2 *
+                               * along.stride + 1 */
+    int32_t line_pairs;       /* words of it that hold two inputs */
+    int8_t line_is_odd;       /* an input is left behind them */
+    int8_t zero;              /* the input's zero point, which padding holds */
+    int8_t act_min;
+    int8_t act_max;
+    int8_t is_rectified;      /* the output's zero point is -128: what is negative saturates,
+                               * however it is rounded */
+    const int32_t *words;     /* [channels][NN_TUNED_DEPTHWISE_WORDS] */
+};
+
+/* in [batches][height][width][channels], out likewise, ring
+ * [pass][slots][line_words]. All inputs of a line of outputs in `pass` channels are read before
+ * it is written. So with all channels in a pass, in and out may overlap as
+ * plan/kernels/tuned.py computes; with fewer, they may be the same where strides are 1 and
+ * sizes the same, or where the whole image has its slots. */
 void nn_tuned_depthwise_s8(const struct nn_tuned_depthwise *op, const int8_t *in,
                            int8_t *out, uint32_t *ring);
 

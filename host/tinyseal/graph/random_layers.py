@@ -89,6 +89,9 @@ class _Layers:
     def _size(self, largest: int) -> int:
         return 1 if self._chance(0.15) else 1 + self._below(largest)
 
+    def _side(self, usual: int) -> int:
+        return self._size(self._pick((usual, usual, usual, 3 * usual)))
+
     def _zero_point(self) -> int:
         return self._pick((-128, 127, 0, self._below(256) - 128))
 
@@ -108,7 +111,7 @@ class _Layers:
     def _input(self, rank: int) -> Tensor:
         while True:
             channels = self._size(self._pick((5, 20, 70, 200)))
-            shape = (self._pick((1, 1, 1, 2)), self._size(9), self._size(12), channels)[-rank:]
+            shape = (self._pick((1, 1, 1, 2)), self._side(9), self._side(12), channels)[-rank:]
             if np.prod(shape) <= MOST_ELEMENTS:
                 break
         x = self._activation(shape, 0.05)

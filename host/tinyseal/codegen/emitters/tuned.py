@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Final
 
 from tinyseal.codegen.emission import Emission
@@ -10,12 +11,16 @@ from tinyseal.codegen.emitters.reference_dense import window_fields
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.plan.kernels.tuned import (
+    Axis,
+    Lines,
     depth,
-    depthwise_channels,
+    depthwise_words,
     fc_arrays,
+    group_lines,
     pixels,
+    plane_lines,
     product_pairs,
-    row_words,
+    row_lines,
 )
 
 
@@ -73,19 +78,46 @@ def emit_fc(e: Emission) -> None:
 def emit_depthwise(e: Emission) -> None:
     p = e.step.lowered.params
     assert isinstance(p, DepthwiseConv2D)
+    _depthwise(e, p, row_lines(p))
+
+
+def emit_depthwise_groups(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, DepthwiseConv2D)
+    _depthwise(e, p, group_lines(p))
+
+
+def emit_depthwise_planes(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, DepthwiseConv2D)
+    _depthwise(e, p, plane_lines(p))
+
+
+def _depthwise(e: Emission, p: DepthwiseConv2D, lines: Lines) -> None:
     e.header("kernels/nn_tuned_depthwise.h")
     op = e.struct(
         "nn_tuned_depthwise",
         "op",
-        **window_fields(p),
-        row_words=row_words(p),
+        batches=p.batches,
+        channels=p.out_ch,
+        **{"pass": lines.channels},
+        slots=lines.slots,
+        **_axis_fields("along", lines.along),
+        **_axis_fields("across", lines.across),
+        line_words=lines.words,
+        line_pairs=lines.inputs[0],
+        line_is_odd=lines.inputs[1],
         zero=-p.in_offset,
         act_min=p.act_min,
         act_max=p.act_max,
         is_rectified=int(p.out_offset == -128),
-        channels=e.array("channels", depthwise_channels(p)),
+        words=e.array("words", depthwise_words(p, lines.rows)),
     )
     e.statement(f"nn_tuned_depthwise_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
+
+
+def _axis_fields(name: str, axis: Axis) -> dict[str, int]:
+    return {f"{name}.{field.rstrip('_')}": value for field, value in asdict(axis).items()}
 
 
 def _product_fields(e: Emission, p: Conv2D | FullyConnected) -> dict[str, int | str]:
@@ -101,5 +133,7 @@ EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     "nn_tuned_conv_s8": emit_conv,
     "nn_tuned_conv_1x1_s8": emit_conv_1x1,
     "nn_tuned_depthwise_s8": emit_depthwise,
+    "nn_tuned_depthwise_groups_s8": emit_depthwise_groups,
+    "nn_tuned_depthwise_planes_s8": emit_depthwise_planes,
     "nn_tuned_fc_s8": emit_fc,
 }

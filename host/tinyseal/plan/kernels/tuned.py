@@ -7,6 +7,7 @@ the last rounding adds. That leaves seven instructions to requantise, under the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,6 +25,8 @@ PIXELS: Final = 4  # NN_TUNED_PRODUCT_PIXELS
 _GROUP: Final = 4  # inputs widened at a time
 _UNROLLED: Final = 64  # inputs the product goes through without a branch
 _QUAD: Final = 4  # channels of nn_tuned_fc at a time
+_TAPS: Final = 3  # of a depthwise filter, each way
+_PLANES: Final = 2048  # bytes of scratch that whole planes may take
 
 
 Weighted = Conv2D | DepthwiseConv2D | FullyConnected
@@ -82,14 +85,84 @@ def product_pairs(p: Conv2D | FullyConnected) -> Array:
     return np.hstack([ends[:, :, 0], weights, ends[:, :, 1:].reshape(-1, 6)])
 
 
-def depthwise_channels(p: DepthwiseConv2D) -> Array:
-    """int32 [out_ch, 10]: the words of `channels`, then of each filter row the pairs of halves
+@dataclass(frozen=True)
+class Axis:
+    """`struct nn_tuned_axis`."""
+
+    in_: int
+    out: int
+    stride: int
+    pad: int
+    in_step: int
+    out_step: int
+
+
+@dataclass(frozen=True)
+class Lines:
+    """How a depthwise convolution goes through its image: along lines, `rows` or columns, and
+    from line to line, `channels` (a multiple of 4) before it turns to the others, of which so
+    many lines are kept in `slots`."""
+
+    rows: bool
+    along: Axis
+    across: Axis
+    channels: int
+    slots: int
+
+    @property
+    def words(self) -> int:
+        """Of a channel in a widened line: what whole pairs of outputs read."""
+        return -(-self.along.out // 2) * self.along.stride + 1
+
+    @property
+    def inputs(self) -> tuple[int, int]:
+        """Words of a widened line that hold two inputs, and whether one is left behind them."""
+        pad = self.along.pad
+        return divmod(min(self.along.in_, 2 * self.words - pad) - pad % 2, 2)
+
+    @property
+    def scratch(self) -> int:
+        return 4 * self.slots * self.channels * self.words
+
+
+def row_lines(p: DepthwiseConv2D) -> Lines:
+    """All channels, row after row, in a ring of rows."""
+    return _lines(p, True, p.in_ch + -p.in_ch % _GROUP, _TAPS)
+
+
+def group_lines(p: DepthwiseConv2D) -> Lines:
+    """Four channels at a time, in a ring of rows or columns, whichever run faster."""
+    return _faster(p, [_lines(p, rows, _GROUP, _TAPS) for rows in (True, False)])
+
+
+def plane_lines(p: DepthwiseConv2D) -> Lines:
+    """Four channels at a time, all of their rows or columns."""
+    heights = {True: (p.out_h - 1) * p.stride_h, False: (p.out_w - 1) * p.stride_w}
+    return _faster(p, [_lines(p, rows, _GROUP, _TAPS + n) for rows, n in heights.items()])
+
+
+def _faster(p: DepthwiseConv2D, ways: list[Lines]) -> Lines:
+    return min(
+        (lines for lines in ways if lines.along.stride <= 2),
+        key=lambda lines: _lines_instructions(p, lines),
+    )
+
+
+def _lines(p: DepthwiseConv2D, rows: bool, channels: int, slots: int) -> Lines:
+    x = Axis(p.in_w, p.out_w, p.stride_w, p.pad_w, p.in_ch, p.out_ch)
+    y = Axis(p.in_h, p.out_h, p.stride_h, p.pad_h, p.in_w * p.in_ch, p.out_w * p.out_ch)
+    return Lines(rows, *((x, y) if rows else (y, x)), channels, slots)
+
+
+def depthwise_words(p: DepthwiseConv2D, rows: bool) -> Array:
+    """int32 [out_ch, 10]: the words of `channels`, then of each filter line the pairs of halves
     (w0, w1) and (w1, w2); start and weights doubled, so that sums come out doubled."""
     weights = _by_channel(p)
     words = channels(p, weights)
     assert words is not None
     words[:, 0] *= 2
-    halves = 2 * weights.reshape(-1, 3, 3)[:, :, [0, 1, 1, 2]].astype("<i2")
+    taps = weights.reshape(-1, 3, 3) if rows else weights.reshape(-1, 3, 3).transpose(0, 2, 1)
+    halves = 2 * taps[:, :, [0, 1, 1, 2]].astype("<i2")
     return np.hstack([words.astype("<i4"), halves.reshape(-1, 12).view("<i4")])
 
 
@@ -101,11 +174,6 @@ def fc_arrays(p: FullyConnected) -> tuple[Array, Array]:
     spare = ((0, -p.out_depth % _QUAD), (0, 0))
     quads = np.pad(p.weights, spare).reshape(-1, _QUAD, p.in_depth // _GROUP, _GROUP)
     return quads.transpose(0, 2, 1, 3), np.pad(words, spare).astype(np.int32)
-
-
-def row_words(p: DepthwiseConv2D) -> int:
-    """Words of a channel in a widened row: what whole pairs of outputs read."""
-    return -(-p.out_w // 2) * p.stride_w + 1
 
 
 def depth(p: Conv2D | FullyConnected) -> int:
@@ -149,6 +217,16 @@ def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
     return plain and size and _supported(p, board)
 
 
+def _depthwise_planes(p: DepthwiseConv2D, board: Board) -> bool:
+    return _depthwise(p, board) and plane_lines(p).scratch <= _PLANES
+
+
+def _depthwise_groups(p: DepthwiseConv2D, board: Board) -> bool:
+    """Where a line of outputs takes the place of the line of inputs in their midst."""
+    steady = p.stride_h == p.stride_w == p.pad_h == p.pad_w == 1
+    return steady and (p.in_h, p.in_w) == (p.out_h, p.out_w) and _depthwise(p, board)
+
+
 def _columns(p: Conv2D | FullyConnected, board: Board) -> int:
     return 2 * PIXELS * depth(p)
 
@@ -163,7 +241,15 @@ def _conv_lag(p: Conv2D, board: Board) -> int:
 
 
 def _depthwise_scratch(p: DepthwiseConv2D, board: Board) -> int:
-    return 4 * p.filter_h * (p.in_ch + -p.in_ch % _GROUP) * row_words(p)
+    return row_lines(p).scratch
+
+
+def _depthwise_groups_scratch(p: DepthwiseConv2D, board: Board) -> int:
+    return group_lines(p).scratch
+
+
+def _depthwise_planes_scratch(p: DepthwiseConv2D, board: Board) -> int:
+    return plane_lines(p).scratch
 
 
 def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
@@ -206,12 +292,28 @@ def _conv_instructions(p: Conv2D, board: Board) -> float:
     return gather + _product_instructions(p, board)
 
 
+def _lines_instructions(p: DepthwiseConv2D, lines: Lines) -> float:
+    along, across = lines.along, lines.across
+    pairs, odd = divmod(along.out, 2)
+    pair, last = (30, 20) if p.out_offset == -128 else (33, 21)
+    passes, groups = -(-p.in_ch // lines.channels), -(-p.in_ch // _GROUP)
+    starts = across.out if lines.slots == _TAPS else 1  # of a channel
+    channel = across.out * (16 + pair * pairs + last * odd) + 22 * starts
+    widened = across.in_ + (2 if starts > 1 else 0)
+    widen = widened * (groups * (60 + 17 * (lines.words - 1)) + 30 * passes)
+    return p.batches * (p.out_ch * channel + widen + passes * (60 + 100 * starts)) + 60.0
+
+
 def _depthwise_instructions(p: DepthwiseConv2D, board: Board) -> float:
-    pairs, odd = divmod(p.out_w, 2)
-    row = p.out_ch * (50 + 32 * pairs + 30 * odd)
-    widened = min(p.out_h * p.stride_h + 2, p.in_h + 2)
-    widen = widened * -(-p.in_ch // _GROUP) * (40 + 20 * row_words(p))
-    return p.batches * (p.out_h * (row + 40) + widen) + 50.0
+    return _lines_instructions(p, row_lines(p))
+
+
+def _depthwise_groups_instructions(p: DepthwiseConv2D, board: Board) -> float:
+    return _lines_instructions(p, group_lines(p))
+
+
+def _depthwise_planes_instructions(p: DepthwiseConv2D, board: Board) -> float:
+    return _lines_instructions(p, plane_lines(p))
 
 
 KERNELS: Final = (
@@ -257,5 +359,23 @@ KERNELS: Final = (
         supports=_depthwise,
         scratch=_depthwise_scratch,
         lag=_depthwise_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_depthwise_groups_s8",
+        DepthwiseConv2D,
+        instructions=_depthwise_groups_instructions,
+        supports=_depthwise_groups,
+        scratch=_depthwise_groups_scratch,
+        in_place=(0,),
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_depthwise_planes_s8",
+        DepthwiseConv2D,
+        instructions=_depthwise_planes_instructions,
+        supports=_depthwise_planes,
+        scratch=_depthwise_planes_scratch,
+        in_place=(0,),
     ),
 )
