@@ -9,7 +9,7 @@ from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_dense import window_fields
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
-from tinyseal.plan.kernels.scalar import Dense, depthwise_arrays, is_rectified, product
+from tinyseal.plan.kernels.scalar import Dense, depthwise_arrays, fc_arrays, is_rectified, product
 from tinyseal.plan.kernels.tuned import pixels
 
 
@@ -43,6 +43,26 @@ def emit_conv_1x1(e: Emission) -> None:
         act_max=p.act_max,
     )
     e.statement(f"nn_scalar_conv_1x1_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
+
+
+def emit_fc(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, FullyConnected)
+    weights, channels = fc_arrays(p, e.plan.board)
+    e.header("kernels/nn_scalar_fc.h")
+    op = e.struct(
+        "nn_scalar_fc",
+        "op",
+        batches=p.batches,
+        in_depth=p.in_depth,
+        out_depth=p.out_depth,
+        act_min=p.act_min,
+        act_max=p.act_max,
+        is_rectified=int(is_rectified(p)),
+        weights=e.array("weights", weights),
+        channels=e.array("channels", channels),
+    )
+    e.statement(f"nn_scalar_fc_s8(&{op}, {e.input(0)}, {e.output()});")
 
 
 def emit_depthwise(e: Emission) -> None:
@@ -79,4 +99,5 @@ EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     "nn_scalar_conv_s8": emit_conv,
     "nn_scalar_conv_1x1_s8": emit_conv_1x1,
     "nn_scalar_depthwise_s8": emit_depthwise,
+    "nn_scalar_fc_s8": emit_fc,
 }

@@ -25,6 +25,10 @@ from tinyseal.plan.kernels.tuned import Weighted, channels, pixels
 PAIRS: Final[dict[Core, int]] = {
     Core.RV32IMC: 3,
 }
+# Channels of a dense layer at a time (NN_SCALAR_FC_CHANNELS).
+FC_CHANNELS: Final[dict[Core, int]] = {
+    Core.RV32IMC: 8,
+}
 # Cores whose registers hold a filter of nine taps.
 DEPTHWISE: Final = (Core.RV32IMC,)
 _STEP: Final = 2  # terms of a group are whole steps
@@ -86,6 +90,16 @@ def depthwise_arrays(p: DepthwiseConv2D) -> tuple[Array, Array]:
     words = requants(p, weights)
     assert words is not None
     return weights, words.astype(np.int32)
+
+
+def fc_arrays(p: FullyConnected, board: Board) -> tuple[Array, Array]:
+    """Weights int8 [blocks, in_depth, channels of a block] and words int32 [channels, 4], zeros
+    behind the last channel."""
+    words, block = requants(p, p.weights), FC_CHANNELS[board.core]
+    assert words is not None
+    spare = ((0, -p.out_depth % block), (0, 0))
+    blocks = np.pad(p.weights, spare).reshape(-1, block, p.in_depth)
+    return blocks.transpose(0, 2, 1), np.pad(words, spare).astype(np.int32)
 
 
 def is_rectified(p: Weighted) -> bool:
@@ -155,6 +169,11 @@ def _fc_batches(p: FullyConnected, board: Board) -> bool:
     return p.batches > 1 and p.filter_offset == 0 and _supported(p, board)
 
 
+def _fc(p: FullyConnected, board: Board) -> bool:
+    known = board.core in FC_CHANNELS and p.filter_offset == 0
+    return known and requants(p, p.weights) is not None
+
+
 def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
     plain = p.depth_multiplier == p.dilation_h == p.dilation_w == 1
     size = p.filter_h == p.filter_w == 3 and p.stride_w in (1, 2)
@@ -202,6 +221,13 @@ def _product_instructions(p: Dense, board: Board) -> float:
     return count * (sums + 22.0 * depth(p) + 150) + 50.0
 
 
+def _fc_instructions(p: FullyConnected, board: Board) -> float:
+    block = FC_CHANNELS[board.core]
+    blocks = -(-p.out_depth // block)
+    inner = p.in_depth * (3 * block + 1.75)
+    return p.batches * (blocks * (inner + 40) + 20 * p.out_depth) + 60.0
+
+
 def _conv_instructions(p: Conv2D, board: Board) -> float:
     gather = pixels(p) * (35 + p.filter_h * 30)
     return gather + _product_instructions(p, board)
@@ -231,6 +257,13 @@ KERNELS: Final = (
         supports=_fc_batches,
         scratch=_columns,
         lag=_fc_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_scalar_fc_s8",
+        FullyConnected,
+        instructions=_fc_instructions,
+        supports=_fc,
     ),
     Kernel(
         KernelSet.TUNED,

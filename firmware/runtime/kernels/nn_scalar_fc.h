@@ -1,0 +1,30 @@
+/* Fully connected layer for cores without packed products.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef NN_SCALAR_FC_H
+#define NN_SCALAR_FC_H
+
+#include "nn_scalar.h"
+
+/* Channels at a time: what the registers hold. plan/kernels/scalar.py, FC_CHANNELS. */
+#if defined(__riscv) || defined(__x86_64__)
+#define NN_SCALAR_FC_CHANNELS 8
+#else
+#define NN_SCALAR_FC_CHANNELS 4
+#endif
+
+struct nn_scalar_fc {
+    int32_t batches;
+    int32_t in_depth;
+    int32_t out_depth;
+    int8_t act_min;
+    int8_t act_max;
+    int8_t is_rectified;     /* the output's zero point is -128 */
+    const int8_t *weights;   /* [blocks of channels][in_depth][NN_SCALAR_FC_CHANNELS]; 0
+                              * behind the last channel */
+    const int32_t *channels; /* [blocks * NN_SCALAR_FC_CHANNELS][NN_SCALAR_WORDS] */
+};
+
+/* in [batches][in_depth], out [batches][out_depth]; no overlap. */
+void nn_scalar_fc_s8(const struct nn_scalar_fc *op, const int8_t *in, int8_t *out);
+
+#endif
