@@ -1,19 +1,24 @@
 /* Weights times columns: two sums in a word. SPDX-License-Identifier: Apache-2.0 */
-#include "nn_scalar_product.h"
+#include "nn_scalar_sum.h"
+
+#if defined(__riscv)
+#include "nn_scalar_sum_riscv.h"
+#define HAS_ASSEMBLY 1
+#elif defined(__thumb2__)
+#include "nn_scalar_sum_thumb2.h"
+#define HAS_ASSEMBLY 1
+#elif defined(__thumb__)
+#include "nn_scalar_sum_thumb1.h"
+#define HAS_ASSEMBLY 1
+#else
+#define HAS_ASSEMBLY 0
+#endif
 
 #define PAIRS NN_SCALAR_PAIRS
 #define HALF 0x8000u  /* of the lower sum's range */
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 3")
-
-/* Sums of two channels by pairs of pixels: all that was added, and the upper sums alone. */
-struct sums {
-    uint32_t all_a[PAIRS];
-    uint32_t all_b[PAIRS];
-    int32_t upper_a[PAIRS];
-    int32_t upper_b[PAIRS];
-};
 
 /* A weight as a number modulo 2^32. */
 INLINE uint32_t widen(uint8_t w)
@@ -49,10 +54,10 @@ INLINE void add(uint32_t *a, uint32_t *b, int32_t pairs, const uint32_t *x, cons
 
 /* Adds all groups, until the columns end; returns where the weights of the next channels
  * begin. */
-INLINE const uint8_t *sum_groups(struct sums *s, int32_t pairs, const uint32_t *x,
+INLINE const uint8_t *sum_groups(struct nn_scalar_sums *s, int32_t pairs, const uint32_t *x,
                                  const uint32_t *end, const uint8_t *w)
 {
-    *s = (struct sums){ { 0 }, { 0 }, { 0 }, { 0 } };
+    *s = (struct nn_scalar_sums){ 0 };
     do {
         const uint8_t *const stop = w + 1 + *w;
         uint32_t a[PAIRS];
@@ -67,132 +72,28 @@ INLINE const uint8_t *sum_groups(struct sums *s, int32_t pairs, const uint32_t *
         }
         UNROLL
         for (int32_t i = 0; i < pairs; i++) {
-            s->all_a[i] += a[i];
-            s->all_b[i] += b[i];
-            s->upper_a[i] += (int32_t)(a[i] + HALF) >> 16;
-            s->upper_b[i] += (int32_t)(b[i] + HALF) >> 16;
+            s->a[i].all += a[i];
+            s->b[i].all += b[i];
+            s->a[i].upper += (int32_t)(a[i] + HALF) >> 16;
+            s->b[i].upper += (int32_t)(b[i] + HALF) >> 16;
         }
     } while (x != end);
     return w;
 }
 
-#if defined(__riscv) && PAIRS == 3
-
-/* A pair of pixels into both channels' sums. */
-#define BEGIN(a, b, at)                    \
-    "lw     %[x], " at "(%[column])\n\t"   \
-    "mul    %[" a "], %[x], %[wa]\n\t"     \
-    "mul    %[" b "], %[x], %[wb]\n\t"
-
-#define ADD(a, b, at)                      \
-    "lw     %[x], " at "(%[column])\n\t"   \
-    "mul    %[t], %[x], %[wa]\n\t"         \
-    "mul    %[x], %[x], %[wb]\n\t"         \
-    "add    %[" a "], %[" a "], %[t]\n\t"  \
-    "add    %[" b "], %[" b "], %[x]\n\t"
-
-#define WEIGHTS(a, b)                      \
-    "lb     %[wa], " a "(%[w])\n\t"        \
-    "lb     %[wb], " b "(%[w])\n\t"
-
-#define FINISH(a, all, upper)                        \
-    "add    %[" all "], %[" all "], %[" a "]\n\t"    \
-    "add    %[" a "], %[" a "], %[x]\n\t"            \
-    "srai   %[" a "], %[" a "], 16\n\t"              \
-    "add    %[" upper "], %[" upper "], %[" a "]\n\t"
-
-/* sum_groups of three pairs. All but one of the registers there are: the compiler, left to
- * itself, moves a third of them to memory and back in every group. */
-static const uint8_t *sum_groups_3(struct sums *s, const uint32_t *x, const uint32_t *end,
-                                   const uint8_t *w)
-{
-    uint32_t a0, a1, a2, b0, b1, b2, wa, wb, t0, t1;
-    uint32_t all_a0, all_a1, all_a2, all_b0, all_b1, all_b2;
-    uint32_t upper_a0, upper_a1, upper_a2, upper_b0, upper_b1, upper_b2;
-    const uint8_t *stop;
-
-    __asm__ volatile(
-        "li     %[pa0], 0\n\t"
-        "li     %[pa1], 0\n\t"
-        "li     %[pa2], 0\n\t"
-        "li     %[pb0], 0\n\t"
-        "li     %[pb1], 0\n\t"
-        "li     %[pb2], 0\n\t"
-        "li     %[qa0], 0\n\t"
-        "li     %[qa1], 0\n\t"
-        "li     %[qa2], 0\n\t"
-        "li     %[qb0], 0\n\t"
-        "li     %[qb1], 0\n\t"
-        "li     %[qb2], 0\n"
-        "1:\n\t"
-        "lbu    %[stop], 0(%[w])\n\t"
-        WEIGHTS("1", "2")
-        BEGIN("a0", "b0", "0")
-        BEGIN("a1", "b1", "4")
-        BEGIN("a2", "b2", "8")
-        "addi   %[w], %[w], 1\n\t"
-        "add    %[stop], %[stop], %[w]\n\t"
-        "j      3f\n"
-        "2:\n\t"
-        WEIGHTS("0", "1")
-        ADD("a0", "b0", "0")
-        ADD("a1", "b1", "4")
-        ADD("a2", "b2", "8")
-        "3:\n\t"
-        WEIGHTS("2", "3")
-        "addi   %[w], %[w], 4\n\t"
-        ADD("a0", "b0", "12")
-        ADD("a1", "b1", "16")
-        ADD("a2", "b2", "20")
-        "addi   %[column], %[column], 24\n\t"
-        "bne    %[w], %[stop], 2b\n\t"
-        "lui    %[x], 8\n\t" /* HALF */
-        FINISH("a0", "pa0", "qa0")
-        FINISH("a1", "pa1", "qa1")
-        FINISH("a2", "pa2", "qa2")
-        FINISH("b0", "pb0", "qb0")
-        FINISH("b1", "pb1", "qb1")
-        FINISH("b2", "pb2", "qb2")
-        "bne    %[column], %[end], 1b\n\t"
-        "sw     %[pa0], 0(%[s])\n\t"
-        "sw     %[pa1], 4(%[s])\n\t"
-        "sw     %[pa2], 8(%[s])\n\t"
-        "sw     %[pb0], 12(%[s])\n\t"
-        "sw     %[pb1], 16(%[s])\n\t"
-        "sw     %[pb2], 20(%[s])\n\t"
-        "sw     %[qa0], 24(%[s])\n\t"
-        "sw     %[qa1], 28(%[s])\n\t"
-        "sw     %[qa2], 32(%[s])\n\t"
-        "sw     %[qb0], 36(%[s])\n\t"
-        "sw     %[qb1], 40(%[s])\n\t"
-        "sw     %[qb2], 44(%[s])"
-        : [a0] "=&r"(a0), [a1] "=&r"(a1), [a2] "=&r"(a2), [b0] "=&r"(b0), [b1] "=&r"(b1),
-          [b2] "=&r"(b2), [pa0] "=&r"(all_a0), [pa1] "=&r"(all_a1), [pa2] "=&r"(all_a2),
-          [pb0] "=&r"(all_b0), [pb1] "=&r"(all_b1), [pb2] "=&r"(all_b2),
-          [qa0] "=&r"(upper_a0), [qa1] "=&r"(upper_a1), [qa2] "=&r"(upper_a2),
-          [qb0] "=&r"(upper_b0), [qb1] "=&r"(upper_b1), [qb2] "=&r"(upper_b2),
-          [wa] "=&r"(wa), [wb] "=&r"(wb), [x] "=&r"(t0), [t] "=&r"(t1), [stop] "=&r"(stop),
-          [column] "+r"(x), [w] "+r"(w)
-        : [end] "r"(end), [s] "r"(s)
-        : "memory");
-    return w;
-}
-
-#endif
-
-INLINE const uint8_t *sum(struct sums *s, int32_t pairs, const uint32_t *x,
+INLINE const uint8_t *sum(struct nn_scalar_sums *s, int32_t pairs, const uint32_t *x,
                           const uint32_t *end, const uint8_t *w)
 {
-#if defined(__riscv) && PAIRS == 3
+#if HAS_ASSEMBLY
     if (pairs == PAIRS) {
-        return sum_groups_3(s, x, end, w);
+        return nn_scalar_sum_blocks(s, x, end, w);
     }
 #endif
     return sum_groups(s, pairs, x, end, w);
 }
 
 /* One channel of `count` pixels. */
-INLINE void store(const uint32_t *all, const int32_t *upper, int32_t pairs, int32_t count,
+INLINE void store(const struct nn_scalar_sum *sums, int32_t pairs, int32_t count,
                   const int32_t *words, int is_rectified, int32_t stride, int8_t *out)
 {
     /* Loaded once: `out` may alias anything. */
@@ -200,12 +101,13 @@ INLINE void store(const uint32_t *all, const int32_t *upper, int32_t pairs, int3
 
     UNROLL
     for (int32_t i = 0; i < pairs; i++) {
-        const int32_t lower = (int32_t)(all[i] - ((uint32_t)upper[i] << 16));
+        const int32_t upper = sums[i].upper;
+        const int32_t lower = (int32_t)(sums[i].all - ((uint32_t)upper << 16));
 
         *out = (int8_t)nn_scalar_requant(channel[0] + lower, channel, is_rectified);
         out += stride;
         if (i < pairs - 1 || 2 * pairs <= count) {
-            *out = (int8_t)nn_scalar_requant(channel[0] + upper[i], channel, is_rectified);
+            *out = (int8_t)nn_scalar_requant(channel[0] + upper, channel, is_rectified);
             out += stride;
         }
     }
@@ -221,18 +123,18 @@ INLINE void product(const struct nn_scalar_product *op, const uint32_t *columns,
 
     for (int32_t left = stride; left > 0; left -= 2) {
         const int32_t *const other = channel + NN_SCALAR_WORDS;
-        struct sums s;
+        struct nn_scalar_sums s;
 
         w = sum(&s, pairs, columns, end, w);
         if (op->is_rectified) {
-            store(s.all_a, s.upper_a, pairs, count, channel, 1, stride, out);
+            store(s.a, pairs, count, channel, 1, stride, out);
             if (left > 1) {
-                store(s.all_b, s.upper_b, pairs, count, other, 1, stride, out + 1);
+                store(s.b, pairs, count, other, 1, stride, out + 1);
             }
         } else {
-            store(s.all_a, s.upper_a, pairs, count, channel, 0, stride, out);
+            store(s.a, pairs, count, channel, 0, stride, out);
             if (left > 1) {
-                store(s.all_b, s.upper_b, pairs, count, other, 0, stride, out + 1);
+                store(s.b, pairs, count, other, 0, stride, out + 1);
             }
         }
         channel += 2 * NN_SCALAR_WORDS;
@@ -244,10 +146,10 @@ void nn_scalar_product_s8(const struct nn_scalar_product *op, const uint32_t *co
                           int32_t count, int8_t *out)
 {
     switch (nn_scalar_product_pairs(count)) {
+#if PAIRS > 2
     case 1:
         product(op, columns, 1, count, out);
         break;
-#if PAIRS > 2
     case 2:
         product(op, columns, 2, count, out);
         break;

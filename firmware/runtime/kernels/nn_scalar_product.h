@@ -12,10 +12,10 @@
 #include "nn_scalar.h"
 
 /* Pairs of pixels at a time: what the registers hold. plan/kernels/scalar.py, PAIRS. */
-#if defined(__riscv) || defined(__x86_64__)
+#if defined(__riscv) || defined(__thumb2__) || defined(__x86_64__)
 #define NN_SCALAR_PAIRS 3
 #else
-#define NN_SCALAR_PAIRS 2
+#define NN_SCALAR_PAIRS 1
 #endif
 #define NN_SCALAR_PIXELS (2 * NN_SCALAR_PAIRS)
 

@@ -21,6 +21,8 @@ from tinyseal.graph.random_layers import random_layers
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.samples import sample_inputs
 from tinyseal.graph.tflite_writer import write_tflite
+from tinyseal.plan.choose import kernel_set
+from tinyseal.plan.planner import draft
 
 LAYERS: Final = 60  # of one firmware
 MODEL: Final = BUILD / "torture/kernels.tflite"
@@ -64,13 +66,25 @@ def torture_kernels(
     return result
 
 
-def _run_batch(board: Board, result: Result, seed: int, batch: int) -> None:
-    rng = np.random.default_rng([seed, batch])
+def _write_batch(board: Board, kernels: str, seed: int, batch: int) -> Request | None:
+    """Of the batch's layers as many as fit the board, by halves; None if the first does not."""
     path = ROOT / MODEL
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(write_tflite(random_layers(rng, LAYERS), f"random layers {seed}, {batch}"))
-    request = Request(board, MODEL, result.kernels)
-    steps, graph = request.plan().steps, load_model(path)
+    request, count = Request(board, MODEL, kernels), LAYERS
+    while count > 0:
+        graph = random_layers(np.random.default_rng([seed, batch]), count)
+        path.write_bytes(write_tflite(graph, f"random layers {seed}, {batch}"))
+        if draft(load_model(path), board, kernel_set(kernels)).fits:
+            return request
+        count //= 2
+    return None
+
+
+def _run_batch(board: Board, result: Result, seed: int, batch: int) -> None:
+    request = _write_batch(board, result.kernels, seed, batch)
+    if request is None:
+        return
+    steps, graph = request.plan().steps, load_model(ROOT / request.model)
     taken = [s.kernel.function for s in steps if result.kernels in (AUTO, s.kernel.set.value)]
     if not taken:
         raise PlanError(

@@ -24,10 +24,20 @@ from tinyseal.plan.kernels.tuned import Weighted, channels, pixels
 # Pairs of pixels at a time (NN_SCALAR_PAIRS).
 PAIRS: Final[dict[Core, int]] = {
     Core.RV32IMC: 3,
+    Core.M3: 3,
+    Core.M0: 1,
+    Core.M0PLUS: 1,
+    Core.LX106: 1,
+    Core.LX6: 1,
 }
 # Channels of a dense layer at a time (NN_SCALAR_FC_CHANNELS).
 FC_CHANNELS: Final[dict[Core, int]] = {
     Core.RV32IMC: 8,
+    Core.M3: 4,
+    Core.M0: 4,
+    Core.M0PLUS: 4,
+    Core.LX106: 4,
+    Core.LX6: 4,
 }
 # Cores whose registers hold a filter of nine taps.
 DEPTHWISE: Final = (Core.RV32IMC,)
