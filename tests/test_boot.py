@@ -38,13 +38,19 @@ PUBLIC = SPKI[-32:]
 
 @pytest.fixture(scope="session")
 def driver():
+    return build_driver()
+
+
+def build_driver(more_sources=(), more_folders=(), system_dirs=(), more_flags=()):
+    """The driver, for Ed25519 or as the flags say."""
     curve = monocypher(ROOT / "build" / "third_party")
     folders = [ROOT / "firmware" / name for name in ("hal", "nv", "crypto", "boot", "sim")]
     sources = [p for d in folders[1:4] for p in sorted(d.glob("*.c"))]
     sources += [folders[4] / "flash_sim.c", folders[4] / "boot_bench.c", curve.source]
-    sources.append(ROOT / "tests" / "support" / "boot_driver.c")
-    flags = [*SANITIZE, "-Wno-error=conversion"]
-    return compile_native("boot_driver", sources, folders, [curve.include_dir], flags=flags)
+    sources += [ROOT / "tests" / "support" / "boot_driver.c", *more_sources]
+    flags = [*SANITIZE, "-Wno-error=conversion", *more_flags]
+    system = [curve.include_dir, *system_dirs]
+    return compile_native("boot_driver", sources, [*folders, *more_folders], system, flags=flags)
 
 
 class Seen:
@@ -62,13 +68,13 @@ class Seen:
 
 
 class Device:
-    def __init__(self, driver, mode="xip", images=1, program=PROGRAM):
+    def __init__(self, driver, mode="xip", images=1, program=PROGRAM, key=PUBLIC):
         self.process = subprocess.Popen(
             [driver], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.mode = mode
         self.do("config", ERASE, program, UNITS, mode, images)
-        self.do("key", PUBLIC.hex())
+        self.do("key", key.hex())
 
     def do(self, *words):
         print(*words, file=self.process.stdin, flush=True)
@@ -141,7 +147,7 @@ def make(address=0, flags=0, version=(1, 0, 0), counter=1, payload=b"tinyseal" *
     tlvs = [
         tlv(0x10, digest),
         tlv(0x01, other.get("key_hash", hashlib.sha256(SPKI).digest())),
-        tlv(0x24, signature),
+        tlv(other.get("signature_tlv", 0x24), signature),
         *other.get("unprotected", []),
     ]
     rest = section(0x6907, tlvs)

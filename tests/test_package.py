@@ -29,6 +29,7 @@ from tinyseal.package import mcuboot
 from tinyseal.package.keys import (
     DEV_ENCRYPT,
     DEV_SIGN,
+    DEV_SIGN_P256,
     DEVELOPMENT_HASHES,
     Use,
     create_key,
@@ -302,7 +303,8 @@ def boot():
     """The verdict of firmware/boot on an image for a board, image and slot."""
     curve = monocypher(ROOT / "build" / "third_party")
     folders = [ROOT / "firmware" / name for name in ("boot", "crypto", "hal", "nv")]
-    sources = [folders[0] / "boot_image.c", curve.source, *sorted(folders[1].glob("*.c"))]
+    sources = [folders[0] / name for name in ("boot_image.c", "boot_signature.c")]
+    sources += [curve.source, *sorted(folders[1].glob("*.c"))]
     sources += sorted(folders[3].glob("*.c"))
     library = ctypes.CDLL(
         str(
@@ -545,7 +547,8 @@ def test_passphrases(tmp_path):
 
 
 def test_keys_of_imgtool_are_ours(tmp_path):
-    for kind, use in (("ed25519", Use.SIGN), ("x25519", Use.ENCRYPT)):
+    kinds = {"ed25519": Use.SIGN, "ecdsa-p256": Use.SIGN_IMAGES, "x25519": Use.ENCRYPT}
+    for kind, use in kinds.items():
         path = tmp_path / f"{kind}.pem"
         done = ClickRunner().invoke(imgtool_cli, ["keygen", "-t", kind, "-k", str(path)])
         assert done.exit_code == 0
@@ -554,14 +557,15 @@ def test_keys_of_imgtool_are_ours(tmp_path):
         assert key.spki == imgtool.keys.load(str(path)).get_public_bytes()
     with pytest.raises(KeyFileError, match="Ed25519 is needed to sign"):
         load_key(path, Use.SIGN)
-    other = tmp_path / "rsa.pem"
-    ClickRunner().invoke(imgtool_cli, ["keygen", "-t", "ecdsa-p256", "-k", str(other)])
+    other = tmp_path / "p384.pem"
+    ClickRunner().invoke(imgtool_cli, ["keygen", "-t", "ecdsa-p384", "-k", str(other)])
     with pytest.raises(KeyFileError, match="another kind"):
         load_key(other)
 
 
 def test_development_keys_are_known_by_hash(tmp_path):
-    assert {load_key(DEV_SIGN).hash, load_key(DEV_ENCRYPT).hash} == DEVELOPMENT_HASHES
+    files = (DEV_SIGN, DEV_SIGN_P256, DEV_ENCRYPT)
+    assert {load_key(file).hash for file in files} == DEVELOPMENT_HASHES
     renamed = tmp_path / "production.pem"
     renamed.write_bytes(load_key(DEV_SIGN).public_pem)
     assert load_key(renamed).is_development

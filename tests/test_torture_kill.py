@@ -9,7 +9,7 @@ from support.boards import VIRTUAL, firmware
 from tinyseal.board import load_board
 from tinyseal.build.firmware import Request
 from tinyseal.cli import app
-from tinyseal.cli.torture_kill import SMALL_MODEL
+from tinyseal.cli.campaign import SMALL_MODEL
 from tinyseal.device import kill, kill_update, kill_upload
 from tinyseal.device.kill import Ledger, torture_kill
 from tinyseal.device.link_torture import write_release

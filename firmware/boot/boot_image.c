@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "ed25519.h"
+#include "boot_signature.h"
 #include "sha256.h"
 
 #define SECTION_MAGIC 0x6907u
@@ -25,7 +25,6 @@
 enum {
     TLV_KEYHASH = 0x01,
     TLV_SHA256 = 0x10,
-    TLV_ED25519 = 0x24,
     TLV_ENCX25519 = 0x33,
     TLV_DEPENDENCY = 0x40,
     TLV_SEC_CNT = 0x50,
@@ -149,24 +148,25 @@ enum boot_status boot_image_read_header(struct boot_image *image,
 /* One TLV that has a place in struct boot_image. */
 struct known {
     uint16_t type;
-    uint8_t len;
-    uint8_t alternative_len; /* 0: there is none */
+    uint8_t least; /* bytes */
+    uint8_t most;
     uint16_t place;
 };
 
 #define PLACE(field) (uint16_t) offsetof(struct boot_image, field)
 
 static const struct known in_protected[] = {
-    { TLV_SEC_CNT, 4, 0, PLACE(counter) },
-    { TLV_DEPENDENCY, 12, 0, PLACE(needs_image) },
-    { TLV_UUID_VID, 16, 0, PLACE(vendor_id) },
-    { TLV_UUID_CID, 16, 0, PLACE(class_id) },
+    { TLV_SEC_CNT, 4, 4, PLACE(counter) },
+    { TLV_DEPENDENCY, 12, 12, PLACE(needs_image) },
+    { TLV_UUID_VID, 16, 16, PLACE(vendor_id) },
+    { TLV_UUID_CID, 16, 16, PLACE(class_id) },
 };
 static const struct known in_unprotected[] = {
-    { TLV_KEYHASH, 32, 0, PLACE(key_hash) },
-    { TLV_SHA256, 32, 0, PLACE(hash) },
-    { TLV_ED25519, 64, 0, PLACE(signature) },
-    { TLV_ENCX25519, 80, 96, PLACE(wrapped_key) },
+    { TLV_KEYHASH, 32, 32, PLACE(key_hash) },
+    { TLV_SHA256, 32, 32, PLACE(hash) },
+    { BOOT_SIGNATURE_TLV, BOOT_SIGNATURE_MIN_TLV_BYTES, BOOT_SIGNATURE_MAX_TLV_BYTES,
+      PLACE(signature) },
+    { TLV_ENCX25519, 80, 96, PLACE(wrapped_key) }, /* the flags say which of the two */
 };
 #define KNOWN 4u
 #define SEEN_SIGNED 7u /* key hash, SHA-256 and signature */
@@ -178,8 +178,8 @@ static int is_idle(uint32_t type)
     return type == TLV_BOOT_RECORD || (type >= VENDOR_MIN && type <= VENDOR_MAX);
 }
 
-static void keep(struct boot_image *image, const struct known *tlv, const uint8_t *value,
-                 uint32_t len)
+static enum boot_status keep(struct boot_image *image, const struct known *tlv,
+                             const uint8_t *value, uint32_t len)
 {
     switch (tlv->type) {
     case TLV_SEC_CNT:
@@ -193,9 +193,12 @@ static void keep(struct boot_image *image, const struct known *tlv, const uint8_
         image->wrapped_bytes = len;
         memcpy(image->wrapped_key, value, len);
         break;
+    case BOOT_SIGNATURE_TLV:
+        return boot_signature_read(value, len, image->signature);
     default:
         memcpy((uint8_t *)image + tlv->place, value, len);
     }
+    return BOOT_GOOD;
 }
 
 /* Walks the TLVs from `offset` to `end`, which lies in the source. *seen: bit i for known[i]. */
@@ -231,13 +234,17 @@ static enum boot_status walk(struct boot_image *image, const struct boot_image_s
                 return BOOT_EDUPLICATE;
             }
             *seen |= 1u << i;
-            if (len == 0 || (len != known[i].len && len != known[i].alternative_len)) {
+            if (len < known[i].least || len > known[i].most) {
                 return BOOT_ETLV;
             }
             if (source->read(source, offset, bytes, len)) {
                 return BOOT_EREAD;
             }
-            keep(image, &known[i], bytes, len);
+            const enum boot_status status = keep(image, &known[i], bytes, len);
+
+            if (status != BOOT_GOOD) {
+                return status;
+            }
         }
         offset += len;
     }
@@ -366,17 +373,14 @@ static enum boot_status check_hash(const struct boot_image *image,
     return differences(digest, image->hash, sizeof digest) == 0 ? BOOT_GOOD : BOOT_EHASH;
 }
 
-/* Whether `key` is the one that the image names: by the SHA-256 of its SubjectPublicKeyInfo
- * (RFC 8410), which is what imgtool hashes. */
+/* Whether `key` is the one that the image names: by the SHA-256 of its SubjectPublicKeyInfo. */
 static uint32_t is_named(const struct boot_image *image, const struct boot_image_key *key)
 {
-    static const uint8_t prefix[12] = { 0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
-                                        0x2b, 0x65, 0x70, 0x03, 0x21, 0x00 };
     struct sha256 hash;
     uint8_t digest[SHA256_BYTES];
 
     sha256_init(&hash);
-    sha256_update(&hash, prefix, sizeof prefix);
+    sha256_update(&hash, boot_signature_prefix, sizeof boot_signature_prefix);
     sha256_update(&hash, key->public_key, sizeof key->public_key);
     sha256_final(&hash, digest);
     return differences(digest, image->key_hash, sizeof digest) == 0;
@@ -478,10 +482,7 @@ static enum boot_status check_form(struct boot_image *image,
 static enum boot_status check_signature(const struct boot_image *image,
                                         const struct boot_image_key *key)
 {
-    return ed25519_check(key->public_key, image->hash, sizeof image->hash, image->signature)
-                   == ED25519_GOOD
-               ? BOOT_GOOD
-               : BOOT_ESIGNATURE;
+    return boot_signature_check(key->public_key, image->hash, image->signature);
 }
 
 enum boot_status boot_image_check(struct boot_image *image,
@@ -551,9 +552,8 @@ enum boot_status boot_image_recheck(const struct boot_image *image,
         /* The signature over the digest of what is there now: there is no comparison of hashes
          * to be glitched. */
         if (is_named(image, &rules->keys[i])
-            && ed25519_check(rules->keys[i].public_key, digest, sizeof digest,
-                             image->signature)
-                   == ED25519_GOOD) {
+            && boot_signature_check(rules->keys[i].public_key, digest, image->signature)
+                   == BOOT_GOOD) {
             *flow += REFLOW_SIGNATURE;
             status = BOOT_GOOD;
         }

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "boot_signature.h"
 #include "boot_status.h"
 #include "nv_area.h"
 
@@ -56,12 +57,12 @@ struct boot_image {
     /* From the TLVs that the signature does not cover: each proves itself. */
     uint8_t hash[32];
     uint8_t key_hash[32];
-    uint8_t signature[64];
+    uint8_t signature[BOOT_SIGNATURE_BYTES];
     uint8_t wrapped_key[96]; /* ephemeral public key, tag, key: 32 + 32 + 16 or 32 bytes */
 };
 
 struct boot_image_key {
-    uint8_t public_key[32]; /* Ed25519 */
+    uint8_t public_key[BOOT_SIGNATURE_KEY_BYTES];
 };
 
 /* What an image must satisfy besides being whole and signed. */

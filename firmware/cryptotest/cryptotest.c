@@ -15,12 +15,14 @@
  *   hkdf BYTES       ok HEX, the SHA-256 of the output; secret, salt, info in 0, 1, 2
  *   aes              ok HEX; key in 0, one block in 1, encrypted
  *   ed25519          ok HEX, the verdict; public key, message, signature in 0, 1, 2
+ *   ecdsa            the same; public key, digest, signature as r, s
  *   x25519           ok HEX; private key in 0, public key in 1
  *   stack            ok USED BYTES
  */
 #include <string.h>
 
 #include "aes_ctr.h"
+#include "ecdsa_p256.h"
 #include "ed25519.h"
 #include "hal.h"
 #include "hmac.h"
@@ -177,6 +179,19 @@ static int serve_ed25519(char *rest)
     return 0;
 }
 
+static int serve_ecdsa(char *rest)
+{
+    (void)rest;
+    if (len[0] != ECDSA_P256_PUBLIC_BYTES || len[1] != ECDSA_P256_DIGEST_BYTES
+        || len[2] != ECDSA_P256_SIGNATURE_BYTES) {
+        return STATUS_EARGUMENT;
+    }
+    out_text("ok ");
+    out_hex((uint32_t)ecdsa_p256_check(slot[0], slot[1], slot[2]), 8);
+    out_end();
+    return 0;
+}
+
 static int serve_x25519(char *rest)
 {
     (void)rest;
@@ -213,7 +228,8 @@ static const struct {
     { "echo", serve_echo },     { "clear", serve_clear },     { "put", serve_put },
     { "sha", serve_sha },       { "update", serve_update },   { "final", serve_final },
     { "hmac", serve_hmac },     { "hkdf", serve_hkdf },       { "aes", serve_aes },
-    { "ed25519", serve_ed25519 }, { "x25519", serve_x25519 }, { "stack", serve_stack },
+    { "ed25519", serve_ed25519 }, { "x25519", serve_x25519 }, { "ecdsa", serve_ecdsa },
+    { "stack", serve_stack },
 };
 
 static int serve(char *text)

@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from tinyseal.errors import BoardError
 
@@ -175,6 +175,10 @@ class Boot(Strict):
     swapped with, or copied to RAM."""
 
     mode: Annotated[BootMode, Field(description='"xip", "swap" or "ram"')]
+    # What images are signed with: the bootloader knows one of them.
+    signature: Annotated[
+        Literal["ed25519", "ecdsa-p256"], Field(description='"ed25519" or "ecdsa-p256"')
+    ] = "ed25519"
     # The bootloader opens encrypted images: those swapped in or copied to RAM.
     encrypted: Flag = False
     app: RamSlot | None = None  # both with mode "ram", neither with the others
@@ -348,6 +352,13 @@ class Board(Strict):
     platformio: PlatformIo | None = None
     runner: Runner | None = None
 
+    _file: Path | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> Path:
+        """The profile it was read from."""
+        return self._file or BOARDS_DIR / f"{self.name}.toml"
+
     @property
     def arena_regions(self) -> tuple[Memory, ...]:
         """RAM the arena may use, fastest first; at most CAPSULE_REGIONS of them."""
@@ -464,7 +475,7 @@ def load_board(name: str, boards_dir: Path = BOARDS_DIR) -> Board:
 
     BoardError lists every fault, a line each: file, key, what was expected.
     """
-    if name.endswith(".toml") or os.sep in name:
+    if is_board_path(name):
         path = Path(name)
         if not path.is_file():
             raise BoardError(f"no board file {name}; boards: {', '.join(board_names(boards_dir))}")
@@ -479,6 +490,11 @@ def load_board(name: str, boards_dir: Path = BOARDS_DIR) -> Board:
     return board
 
 
+def is_board_path(name: str) -> bool:
+    """Whether it names a file, and no board of the project."""
+    return name.endswith(".toml") or os.sep in name
+
+
 def board_names(boards_dir: Path = BOARDS_DIR) -> list[str]:
     return sorted(p.stem for p in boards_dir.glob("*.toml"))
 
@@ -490,7 +506,9 @@ def read_board(path: Path) -> Board:
     faults = [*shape_faults(Board, data), *_sense_faults(data)]
     if faults:
         raise BoardError("\n".join(f"{shown}: {fault}" for fault in faults))
-    return Board.model_validate_json(as_json(data))
+    board = Board.model_validate_json(as_json(data))
+    board._file = path.resolve()
+    return board
 
 
 def read_toml(path: Path, shown: str) -> dict[str, Any]:

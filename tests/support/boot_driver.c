@@ -125,7 +125,7 @@ static void obey(const char *command, const char *rest)
     if (strcmp(command, "config") == 0) {
         configure(rest);
     } else if (strcmp(command, "key") == 0) {
-        from_hex(rest, key.public_key, 32);
+        from_hex(rest, key.public_key, sizeof key.public_key);
     } else if (strcmp(command, "decrypt") == 0) {
         boot_bench.decrypt_key = from_hex(rest, decrypt_key, 32) == 32 ? decrypt_key : 0;
     } else if (strcmp(command, "vendor") == 0) {

@@ -16,9 +16,9 @@ from tinyseal.device.virtual import VirtualBoard, power_up
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.samples import sample_inputs
-from tinyseal.package.keys import DEV_SIGN, Key, Use, load_private
+from tinyseal.package.keys import Key, Use, load_private
 from tinyseal.package.merge import place, to_hex
-from tinyseal.package.sign import SignRequest, parse_version, sign_image
+from tinyseal.package.sign import SignRequest, development_key, parse_version, sign_image
 
 Images = Mapping[tuple[str, str], bytes]
 
@@ -37,7 +37,7 @@ def signed(
     if payload is None:
         built = request.image(image, slot if slot in request.slots else "a")
         payload = (ROOT / built.with_suffix(".bin")).read_bytes()
-    key = key or load_private(DEV_SIGN, Use.SIGN)
+    key = key or load_private(development_key(request.board), Use.SIGN_IMAGES)
     return sign_image(payload, replace(wanted, **changes), key, encrypt)
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tinyseal import __version__
 from tinyseal.board import Board, Core
-from tinyseal.build.third_party import CmsisNn, cmsis_nn, monocypher
+from tinyseal.build.third_party import CmsisNn, cmsis_nn, monocypher, p256_m
 from tinyseal.codegen.firmware import (
     Identity,
     ImageName,
@@ -76,6 +76,9 @@ CMSIS_NN_FLAGS: Final = ("-fwrapv", "-w")
 SMALL_FLAGS: Final = ("-fno-move-loop-invariants", "-fno-tree-loop-im")
 # Functions that run from RAM share its segment with data: no MMU is there to tell them apart.
 MONOCYPHER_FLAGS: Final = ("-w",)
+# p256-m as it is outside of Mbed TLS. What it verifies is public: how long a multiplication takes
+# may tell it.
+P256_M_FLAGS: Final = ("-DMBEDTLS_PSA_P256M_DRIVER_ENABLED", "-DMUL64_IS_CONSTANT_TIME")
 LINK_FLAGS: Final = (
     "-nostartfiles",
     "-Wl,--gc-sections",
@@ -204,8 +207,15 @@ def source_groups(request: Request) -> list[SourceGroup]:
     both = ("bootloader", "app")
     folders = hal_folders(board)
     curve = monocypher(ROOT / THIRD_PARTY)
-    of_boot = (hal, nv, crypto, boot, setup)
-    of_curve = tuple(f"-isystem{_in_project(d)}" for d in (curve.include_dir, curve.frame_dir))
+    of_boot: tuple[Path, ...] = (hal, nv, crypto, boot, setup)
+    system_dirs = [curve.include_dir, curve.frame_dir]
+    of_both = _sources(nv, crypto, boot, setup)
+    if is_ecdsa(board):
+        arithmetic = p256_m(ROOT / THIRD_PARTY)
+        system_dirs.append(arithmetic)
+        of_boot = (*of_boot, crypto / "p256")
+        of_both += (*_sources(crypto / "p256"), _in_project(arithmetic / "p256-m.c"))
+    of_curve = tuple(f"-isystem{_in_project(d)}" for d in system_dirs)
     boot_flags = (*of_curve, *mode_flags(board), *SMALL_FLAGS, *WARNINGS)
     rom = rom_sources(board.core)
     bootloader = tuple(f for f in _sources(firmware / "bootloader") if f not in rom)
@@ -219,7 +229,7 @@ def source_groups(request: Request) -> list[SourceGroup]:
         ),
         SourceGroup(rom, "-Os", folders, (*both, "capsule")),
         SourceGroup(
-            _sources(nv, crypto, boot, setup),
+            of_both,
             "-Os",
             of_boot,
             both,
@@ -275,7 +285,13 @@ def mode_flags(board: Board) -> tuple[str, ...]:
     if board.boot is None:
         return ()
     mode = f"BOOT_{board.boot.mode.upper()}"
-    return (f"-DBOOT_BUILD_MODE={mode}", f"-DBOOT_BUILD_DECRYPTS={int(board.boot.encrypted)}")
+    flags = (f"-DBOOT_BUILD_MODE={mode}", f"-DBOOT_BUILD_DECRYPTS={int(board.boot.encrypted)}")
+    return (*flags, "-DBOOT_BUILD_ECDSA_P256=1", *P256_M_FLAGS) if is_ecdsa(board) else flags
+
+
+def is_ecdsa(board: Board) -> bool:
+    """Whether its images are signed with ECDSA over P-256."""
+    return board.boot is not None and board.boot.signature == "ecdsa-p256"
 
 
 def rom_sources(core: Core) -> tuple[Path, ...]:

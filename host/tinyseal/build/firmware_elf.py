@@ -14,6 +14,7 @@ from tinyseal.build.firmware import (
     BUILD,
     COMPILE_FLAGS,
     MEMORY,
+    P256_M_FLAGS,
     ROOT,
     SMALL_FLAGS,
     THIRD_PARTY,
@@ -25,7 +26,7 @@ from tinyseal.build.firmware import (
     require_toolchain,
     rom_sources,
 )
-from tinyseal.build.third_party import monocypher
+from tinyseal.build.third_party import monocypher, p256_m
 from tinyseal.codegen.firmware import firmware_of
 from tinyseal.errors import BuildError
 
@@ -49,11 +50,13 @@ def cryptotest(board: Board, as_bootloader: bool = False) -> Path:
     signature checks go deeper than inference does."""
     own = firmware_of(board)
     roomy = own.model_copy(update={"stack_bytes": 2 * own.stack_bytes})
-    curve = monocypher(ROOT / THIRD_PARTY)
+    curve, p256 = monocypher(ROOT / THIRD_PARTY), p256_m(ROOT / THIRD_PARTY)
     sources = [
         FIRMWARE / "cryptotest" / "cryptotest.c",
         *(FIRMWARE / "app" / name for name in ("line.c", "out.c")),
         *sorted((FIRMWARE / "crypto").glob("*.c")),
+        *sorted((FIRMWARE / "crypto" / "p256").glob("*.c")),
+        p256 / "p256-m.c",
     ]
     if as_bootloader:
         sources += [FIRMWARE / "bootloader" / "monocypher_small.c", ROOT / MEMORY]
@@ -63,9 +66,9 @@ def cryptotest(board: Board, as_bootloader: bool = False) -> Path:
         board.model_copy(update={"firmware": roomy}),
         "cryptotest",
         sources,
-        (FIRMWARE / "app", FIRMWARE / "crypto"),
-        (curve.include_dir, curve.frame_dir),
-        SMALL_FLAGS if as_bootloader else (),
+        (FIRMWARE / "app", FIRMWARE / "crypto", FIRMWARE / "crypto" / "p256"),
+        (curve.include_dir, curve.frame_dir, p256),
+        (*P256_M_FLAGS, *(SMALL_FLAGS if as_bootloader else ())),
     )
 
 

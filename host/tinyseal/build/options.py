@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tinyseal import __version__
-from tinyseal.board import board_names, load_board
+from tinyseal.board import board_names, is_board_path, load_board
 from tinyseal.build.firmware import (
     DEFAULT_BOARD,
     DEFAULT_MODEL,
@@ -23,7 +23,7 @@ from tinyseal.graph.reference_statistics import MAX_WINDOW, WINDOW
 from tinyseal.plan.goal import Optimise
 
 OPTIONS: Final = {
-    "board": f"one of boards/*.toml; {DEFAULT_BOARD} if left out",
+    "board": f"one of boards/*.toml, or a path of your own; {DEFAULT_BOARD} if left out",
     "model": f"a model file; {DEFAULT_MODEL} if left out",
     "kernels": f"{', '.join(KERNEL_CHOICES)}: whose kernels to prefer; auto if left out",
     "optimise": "speed, size (code in flash) or ram (the arena); speed if left out",
@@ -31,7 +31,7 @@ OPTIONS: Final = {
     "cmsis_nn": "a checkout of CMSIS-NN; the pinned release, fetched once, if left out",
     "version": "of application and capsule, as 1.2.3+4; the tool's own if left out",
     "security_counter": "of both; a board never goes back to a lower one; 0 if left out",
-    "key": "PEM file of the Ed25519 key that signs; the development key if left out",
+    "key": "PEM file of the key that signs, of the board's kind; the development key if left out",
     "encrypt": "PEM file of an X25519 key to encrypt for; needs a board that decrypts",
     "release": "1: refuse development keys",
     "policy": "metered: every inference is a prepaid query; unmetered if left out",
@@ -54,7 +54,9 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
     for target in targets:
         _one_of("target", target, list(known))
     name = arguments.get("board", DEFAULT_BOARD)
-    _one_of("board", name, board_names())
+    if not is_board_path(name):
+        _one_of("board", name, board_names())
+    board = load_board(name)
     kernels = arguments.get("kernels", KERNEL_CHOICES[0])
     _one_of("kernels", kernels, KERNEL_CHOICES)
     optimise = arguments.get("optimise", Optimise.SPEED.value)
@@ -68,8 +70,8 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
         raise BuildError(f"security_counter {counter!r}: expected a number from 0 to {2**32 - 1}")
     policy = arguments.get("policy", POLICIES[0])
     _one_of("policy", policy, POLICIES)
-    if policy == "metered" and not load_board(name).services.metering:
-        raise BuildError(f"policy=metered: board {name} has services.metering = false")
+    if policy == "metered" and not board.services.metering:
+        raise BuildError(f"policy=metered: board {board.name} has services.metering = false")
     family = arguments.get("family", "")
     if not re.fullmatch(r"[a-z0-9_]{0,31}", family):
         raise BuildError(f"family {family!r}: expected up to 31 lower-case letters, digits and _")
@@ -80,7 +82,7 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
     if not (window.isascii() and window.isdigit() and 1 < int(window) <= MAX_WINDOW):
         raise BuildError(f"window {window!r}: expected a number from 2 to {MAX_WINDOW}")
     return Request(
-        load_board(name),
+        board,
         model,
         kernels,
         checkout,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tinyseal.board import BOARDS_DIR, Board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.errors import BuildError
 
@@ -12,7 +13,7 @@ from tinyseal.errors import BuildError
 def build(request: Request) -> None:
     """Brings the images up to date. BuildError gives the first line that says why it cannot."""
     options = [
-        f"board={request.board.name}",
+        f"board={_board(request.board)}",
         f"model={request.model}",
         f"kernels={request.kernels}",
     ]
@@ -36,3 +37,8 @@ def build(request: Request) -> None:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         why = next((line for line in lines if "error" in line), (lines or ["no message"])[0])
         raise BuildError(f"scons {' '.join(options)}: {why.removeprefix('error: ')}")
+
+
+def _board(board: Board) -> str:
+    """As scons takes it: a user's own by its file."""
+    return board.name if board.file.parent == BOARDS_DIR else str(board.file)

@@ -4,6 +4,7 @@ PyPI carries what firmware needs: the wheel `bakenn` has CMSIS-NN 4.0.0 and the 
 with licence and provenance, and the sdist `pymonocypher` has Monocypher. They are unpacked, never
 installed: nothing of their own Python runs in a firmware build. CMSIS-NN may also be a user's own
 checkout. npm carries an emulator, rp2040js, which is fetched when a board that it runs is started.
+Debian's archive has Mbed TLS, of which p256-m is taken, and MicroPython.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, Literal
 
 from tinyseal.errors import BuildError
 
 
 @dataclass(frozen=True)
 class _Package:
-    """A pinned file on PyPI or npm, and the part of it that is unpacked."""
+    """A pinned file on PyPI, npm or in Debian's archive, and the part of it that is unpacked."""
 
     title: str
     folder: str  # in the cache
-    requirement: str
+    requirement: str  # in Debian's archive, its path
     sha256: str  # of the file
     tree_sha256: str  # of what is unpacked, see _tree_sha256
     root: PurePosixPath  # the folder inside that is unpacked
     names: tuple[str, ...]  # the files directly in root to take; none: the folders in root, whole
     way_out: str  # what to do where that is out of reach
-    is_of_npm: bool = False
+    of: Literal["PyPI", "npm", "Debian"] = "PyPI"
 
 
 _CMSIS_NN: Final = _Package(
@@ -72,7 +73,19 @@ _RP2040JS: Final = _Package(
     root=PurePosixPath("package/dist"),
     names=(),
     way_out="connect once",
-    is_of_npm=True,
+    of="npm",
+)
+_P256_M: Final = _Package(
+    title="p256-m",
+    folder="p256-m-3.6.6",
+    requirement="pool/main/m/mbedtls/mbedtls_3.6.6.orig.tar.bz2",
+    sha256="8fb65fae8dcae5840f793c0a334860a411f884cc537ea290ce1c52bb64ca007a",
+    tree_sha256="8aabeff270e1ff8c5b412810a9dc468b4daee00a99a2070fafaa3f2b44ccfff3",
+    root=PurePosixPath("mbedtls-3.6.6/3rdparty/p256-m/p256-m"),
+    names=("p256-m.c", "p256-m.h"),
+    way_out="connect once, put p256-m.c and p256-m.h of Mbed TLS 3.6.6 into "
+    'build/third_party/p256-m-3.6.6 yourself, or sign with Ed25519 ([boot] signature = "ed25519")',
+    of="Debian",
 )
 
 VERSION: Final = "4.0.0"
@@ -158,6 +171,12 @@ def monocypher(cache: Path) -> Monocypher:
     return Monocypher(folder, source, frame.parent)
 
 
+def p256_m(cache: Path) -> Path:
+    """The folder of p256-m.c and p256-m.h in `cache`, fetched if it is not there yet; BuildError as
+    cmsis_nn."""
+    return _fetch(_P256_M, cache)
+
+
 def rp2040js(cache: Path) -> Path:
     """The script to import of rp2040js in `cache`, fetched if it is not there yet; BuildError as
     cmsis_nn."""
@@ -199,9 +218,9 @@ def micropython(cache: Path, checkout: Path | None = None) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         archive = Path(scratch) / _MICROPYTHON_FILE
-        _download_from_debian(f"pool/main/m/micropython/{_MICROPYTHON_FILE}", archive)
-        if hashlib.sha256(archive.read_bytes()).hexdigest() != _MICROPYTHON_SHA256:
-            raise BuildError(f"{_MICROPYTHON_FILE}: not the file that is pinned")
+        way_out = "give your own source of it with --micropython DIR"
+        path = f"pool/main/m/micropython/{_MICROPYTHON_FILE}"
+        _download_from_debian(path, _MICROPYTHON_SHA256, archive, way_out)
         with tarfile.open(archive) as sources:
             sources.extractall(scratch)  # pinned by its hash
         try:
@@ -212,9 +231,9 @@ def micropython(cache: Path, checkout: Path | None = None) -> Path:
     return folder
 
 
-def _download_from_debian(path: str, target: Path) -> None:
-    """A file of Debian's archive; BuildError."""
-    way_out = "give your own source of it with --micropython DIR"
+def _download_from_debian(path: str, sha256: str, target: Path, way_out: str) -> None:
+    """A file of Debian's archive, from wherever apt takes packages from on this machine, its hash
+    checked; BuildError."""
     if shutil.which("apt-get") is None or not Path(_APT_HELPER).exists():
         raise BuildError(f"{target.name}: no apt here to fetch it with; {way_out}")
     listed = subprocess.run(
@@ -226,10 +245,12 @@ def _download_from_debian(path: str, target: Path) -> None:
     for uri in archives:
         result = subprocess.run(
             [_APT_HELPER, "download-file", f"{uri.rstrip('/')}/{path}", str(target),
-             f"SHA256:{_MICROPYTHON_SHA256}"],
+             f"SHA256:{sha256}"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if result.returncode == 0:
+            if hashlib.sha256(target.read_bytes()).hexdigest() != sha256:
+                raise BuildError(f"{target.name}: not the file that is pinned")
             return
         lines = [line for line in result.stderr.splitlines() if line.startswith("E:")]
         why = lines[0].removeprefix("E:").strip() if lines else f"apt: {result.returncode}"
@@ -260,7 +281,15 @@ def _fetch(package: _Package, cache: Path) -> Path:
 
 
 def _download(package: _Package, folder: Path) -> Path:
-    return (_from_npm if package.is_of_npm else _from_pypi)(package, folder)
+    return {"PyPI": _from_pypi, "npm": _from_npm, "Debian": _from_debian}[package.of](
+        package, folder
+    )
+
+
+def _from_debian(package: _Package, folder: Path) -> Path:
+    archive = folder / PurePosixPath(package.requirement).name
+    _download_from_debian(package.requirement, package.sha256, archive, package.way_out)
+    return archive
 
 
 def _from_npm(package: _Package, folder: Path) -> Path:

@@ -6,13 +6,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import typer
 from rich.progress import Progress
 from rich.table import Table
 
 from tinyseal.cli.output import console, errors, print_json
+
+SMALL_MODEL: Final = Path("tests/corpus/chain.tflite")  # fits every board
 
 Columns = Mapping[str, Callable[[Any], object]]  # by title, what a run has there
 

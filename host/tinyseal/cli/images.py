@@ -22,14 +22,16 @@ ABI_SINCE = "0.1.0"
 
 def signing_key(request: Request) -> Path:
     """The file, as the build names it."""
-    return request.key or Path("keys/dev_sign.pem")
+    from tinyseal.package.sign import development_key
+
+    return request.key or development_key(request.board).relative_to(ROOT)
 
 
 def check_key(request: Request) -> None:
     """Before anything is built: BuildError, UsageError or KeyFileError for a key that will not
     do."""
     from tinyseal.package.keys import Use, load_key, load_private, refuse_development
-    from tinyseal.package.sign import parse_version, require_encryption
+    from tinyseal.package.sign import parse_version, require_encryption, require_signer
 
     parse_version(request.version)
     if request.release and request.key is None:
@@ -37,7 +39,8 @@ def check_key(request: Request) -> None:
     keys = []
     if request.key is not None:
         _require_file("key", request.key)
-        keys.append(load_private(ROOT / request.key, Use.SIGN))
+        keys.append(load_private(ROOT / request.key, Use.SIGN_IMAGES))
+        require_signer(request.board, keys[-1])
     if request.encrypt is not None:
         require_encryption(request.board)
         _require_file("encrypt", request.encrypt)
@@ -65,7 +68,7 @@ def identity(request: Request) -> Identity:
     return Identity(
         VENDOR_UUID.bytes,
         (class_uuid(name, "app").bytes, class_uuid(name, "capsule").bytes),
-        (load_key(ROOT / signing_key(request), Use.SIGN).raw,),
+        (load_key(ROOT / signing_key(request), Use.SIGN_IMAGES).raw,),
     )
 
 
@@ -75,7 +78,7 @@ def sign(request: Request, image: ImageName, slot: str) -> None:
     from tinyseal.package.keys import Use, load_key, load_private
     from tinyseal.package.sign import Dependency, SignRequest, parse_version, sign_image
 
-    key = load_private(ROOT / signing_key(request), Use.SIGN)
+    key = load_private(ROOT / signing_key(request), Use.SIGN_IMAGES)
     version = parse_version(request.version)
     since: Version = min(version, parse_version(ABI_SINCE))
     wanted = SignRequest(

@@ -13,7 +13,7 @@ from tinyseal.cli.drawing import size_text
 from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphrase_source
 from tinyseal.cli.output import JsonOption, console, print_json
 from tinyseal.errors import ImageError
-from tinyseal.package.keys import DEV_SIGN, Key, Use, load_key, load_private
+from tinyseal.package.keys import DEV_SIGN, DEV_SIGN_P256, Key, Use, load_key, load_private
 from tinyseal.package.mcuboot import (
     DEPENDENCY,
     MPY_MODEL,
@@ -58,7 +58,7 @@ def inspect(
     """
     source = passphrase_source(passphrase_file, passphrase_env)
     read = read_image(read_binary(image))
-    signing = load_key(key, Use.SIGN, source) if key else _development_key(read)
+    signing = load_key(key, Use.SIGN_IMAGES, source) if key else _development_key(read)
     opening = load_private(decrypt, Use.ENCRYPT, source) if decrypt else None
     trouble = [str(p) for p in read.problems]
     try:
@@ -75,7 +75,8 @@ def inspect(
 
 
 def _development_key(image: Image) -> Key | None:
-    return load_key(DEV_SIGN) if is_development(image) and DEV_SIGN.is_file() else None
+    keys = [load_key(path) for path in (DEV_SIGN, DEV_SIGN_P256) if path.is_file()]
+    return next((key for key in keys if key.hash == image.value(Tlv.KEYHASH)), None)
 
 
 def _facts(path: Path, image: Image, verdict: Judgement, trouble: list[str]) -> dict[str, Any]:

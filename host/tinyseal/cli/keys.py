@@ -14,6 +14,7 @@ from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.errors import KeyFileError, UsageError
 from tinyseal.package.files import read_file, write_file
 from tinyseal.package.keys import (
+    Algorithm,
     Key,
     Passphrase,
     Use,
@@ -24,6 +25,11 @@ from tinyseal.package.keys import (
 )
 
 app = typer.Typer(no_args_is_help=True, help="Keys that sign and encrypt images.")
+
+
+class Purpose(enum.Enum):
+    SIGN = "sign"
+    ENCRYPT = "encrypt"
 
 
 class Form(enum.Enum):
@@ -42,7 +48,12 @@ PassphraseFileOption = typer.Option(
 PassphraseEnvOption = typer.Option(
     None, "--passphrase-env", metavar="NAME", help="The passphrase is in this variable."
 )
-UseOption = typer.Option(Use.SIGN, "--use", help="What for: Ed25519 signs, X25519 encrypts.")
+UseOption = typer.Option(
+    Purpose.SIGN, "--use", help="What for: Ed25519 and ECDSA P-256 sign, X25519 encrypts."
+)
+TypeOption = typer.Option(
+    None, "--type", help="ecdsa-p256: to sign images for boards whose profile says so."
+)
 FormOption = typer.Option(Form.PEM, "--format", help="PEM, a C array, or hexadecimal digits.")
 OutOption = typer.Option(None, "--out", "-o", help="File to write; standard output if left out.")
 NameOption = typer.Option("public_key", "--name", help="Of the C array.")
@@ -51,17 +62,22 @@ NameOption = typer.Option("public_key", "--name", help="Of the C array.")
 @app.command("new")
 def new(
     file: Path = FileArgument,
-    use: Use = UseOption,
+    use: Purpose = UseOption,
+    algorithm: Algorithm | None = TypeOption,
     passphrase: bool = PassphraseOption,
     passphrase_file: Path | None = PassphraseFileOption,
     passphrase_env: str | None = PassphraseEnvOption,
     as_json: bool = JsonOption,
 ) -> None:
-    """Make a key pair, in a new file that only you can read."""
+    """Make a key pair, in a new file that only you can read.
+
+    Example: tinyseal keys new vendor.pem --type ecdsa-p256
+    """
     given = _given(passphrase_file, passphrase_env)
     if given is None and passphrase:
         given = _ask(file, confirm=True)
-    key = create_key(file, use, given)
+    wanted = Use.ENCRYPT if use is Purpose.ENCRYPT else Use.SIGN_IMAGES
+    key = create_key(file, wanted, given, algorithm)
     _show(key, given is not None, as_json)
 
 
@@ -140,7 +156,7 @@ def _ask(path: Path, confirm: bool) -> bytes:
 def _show(key: Key, has_passphrase: bool, as_json: bool) -> None:
     facts: dict[str, Any] = {
         "file": key.name,
-        "algorithm": key.use.algorithm,
+        "algorithm": key.algorithm.title,
         "use": key.use.value,
         "private": key.private is not None,
         "passphrase": has_passphrase,
@@ -153,7 +169,7 @@ def _show(key: Key, has_passphrase: bool, as_json: bool) -> None:
         return
     half = "key pair" if key.private is not None else "public key"
     lock = ", with passphrase" if has_passphrase else ""
-    console.print(f"{key.name}: {key.use.algorithm} {half} to {key.use.value}{lock}", **_PLAIN)
+    console.print(f"{key.name}: {key.algorithm.title} {half} to {key.use.value}{lock}", **_PLAIN)
     console.print(f"public key  {key.raw.hex()}", **_PLAIN)
     console.print(f"key hash    {key.hash.hex()}", **_PLAIN)
     if key.is_development:

@@ -131,7 +131,7 @@ def _update(
         from tinyseal.package.keys import Use, load_key
         from tinyseal.package.update import read_set
 
-        wanted = read_set(images, load_key(key, Use.SIGN) if key else None)
+        wanted = read_set(images, load_key(key, Use.SIGN_IMAGES) if key else None)
         with _Progress(as_json) as watcher:
             async with place.reached() as device:
                 return await update_device(device, wanted, watcher, profile)

@@ -90,7 +90,7 @@ def campaign(
     from tinyseal.package.update import read_set
 
     described = read_fleet(fleet)
-    wanted = read_set(images, load_key(key, Use.SIGN) if key else None)
+    wanted = read_set(images, load_key(key, Use.SIGN_IMAGES) if key else None)
     engine = open_database(database)
     with ExitStack() as stack:
         where = links(described, fleet.parent, stack)

@@ -48,7 +48,12 @@ VersionOption = typer.Option(..., "--version", help="MAJOR.MINOR.REVISION+BUILD"
 CounterOption = typer.Option(
     0, "--security-counter", min=0, max=2**32 - 1, help="Images with a lower one are refused later."
 )
-KeyOption = typer.Option(..., "--key", "-k", help="Private signing key (Ed25519, PEM).")
+KeyOption = typer.Option(
+    ...,
+    "--key",
+    "-k",
+    help="Private signing key (Ed25519 or ECDSA P-256, as the board's profile says; PEM).",
+)
 EncryptOption = typer.Option(None, "--encrypt", help="Encrypt for this key (X25519, PEM).")
 DependsOption = typer.Option(
     [], "--depends", help="IMAGE:VERSION the other image must have at least, as app:1.2.0."
@@ -104,7 +109,7 @@ def sign(
         confirm,
         clear,
     )
-    signing = load_private(key, Use.SIGN, passphrase_source(passphrase_file, passphrase_env))
+    signing = load_private(key, Use.SIGN_IMAGES, passphrase_source(passphrase_file, passphrase_env))
     encryption = load_key(encrypt, Use.ENCRYPT) if encrypt else None
     if release:
         check_release(k for k in (signing, encryption) if k)

@@ -8,9 +8,9 @@ from typing import Annotated, Final
 import typer
 
 from tinyseal.board import load_board
-from tinyseal.build.firmware import DEFAULT_MODEL, Request
+from tinyseal.build.firmware import Request
 from tinyseal.build.scons import build
-from tinyseal.cli.campaign import Columns, conclude_runs, progress
+from tinyseal.cli.campaign import SMALL_MODEL, Columns, conclude_runs, progress
 from tinyseal.cli.output import JsonOption
 from tinyseal.device.attack import attack, require_attackable
 
@@ -48,7 +48,7 @@ def faults(
 
     Example: tinyseal torture faults --board qemu-m4 --count 0
     """
-    request = Request(load_board(board), DEFAULT_MODEL)
+    request = Request(load_board(board), SMALL_MODEL)
     require_attackable(request.board)
     build(request)
     started = time.monotonic()

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from tinyseal.board import Board, board_names, load_board
 from tinyseal.build.firmware import Request
 from tinyseal.build.scons import build
-from tinyseal.cli.campaign import Columns, conclude_runs, progress
+from tinyseal.cli.campaign import SMALL_MODEL, Columns, conclude_runs, progress
 from tinyseal.cli.output import JsonOption
 from tinyseal.device.kill import torture_kill
 from tinyseal.device.kill_update import torture_update
 from tinyseal.errors import UsageError
-
-SMALL_MODEL: Final = Path("tests/corpus/chain.tflite")  # fits every board
 
 
 def kill(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -10,11 +9,9 @@ import typer
 from tinyseal.build.firmware import Request
 from tinyseal.build.scons import build
 from tinyseal.cli.boards import named_board
-from tinyseal.cli.campaign import Columns, conclude_runs, progress
+from tinyseal.cli.campaign import SMALL_MODEL, Columns, conclude_runs, progress
 from tinyseal.cli.output import JsonOption
 from tinyseal.codegen.firmware import ImageName
-
-SMALL_MODEL: Final = Path("tests/corpus/chain.tflite")  # fits every board
 
 _COLUMNS: Final[Columns] = {
     "board": lambda r: r.board,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from elftools.elf.elffile import ELFFile
@@ -32,10 +33,10 @@ from tinyseal.device.faults import (
     trace,
 )
 from tinyseal.errors import BoardError, DeviceError, UsageError
-from tinyseal.package.keys import DEV_ENCRYPT, DEV_SIGN, Key, load_key
-from tinyseal.package.mcuboot import Version
+from tinyseal.package.keys import DEV_ENCRYPT, Algorithm, Key, load_key
+from tinyseal.package.mcuboot import Version, read_image
 from tinyseal.package.provision import DEVICE_ID_BYTES, Identity, counter_image, storage_image
-from tinyseal.package.sign import SignRequest, sign_image, slot_of
+from tinyseal.package.sign import SignRequest, development_key, sign_image, signature_of, slot_of
 
 PAYLOAD_BYTES: Final = 1024  # what is hashed at each run; the path is the same for more
 COUNTER: Final = 5  # of the board: images with less are old
@@ -90,7 +91,9 @@ def bad_images(board: Board, key: Key, stranger: Key) -> dict[str, bytes]:
         "signature": bent(len(good) - 1),
         "protected": bent(HEADER_BYTES + PAYLOAD_BYTES + 10),
         "unprotected": good[: tlvs + 2] + longer + good[tlvs + 4 :] + UNSIGNED_DEPENDENCY,
-        "length": bent(len(good) - 66, b"\xff\xff"),  # of the last TLV: past its section
+        "length": bent(
+            read_image(good).entries[-1].offset + 2, b"\xff\xff"
+        ),  # of the last TLV: past its section
         "trailing": good + bytes(16),
         "truncated": good[: len(good) - 70],
         "stranger": sign_image(payload, request, stranger),
@@ -125,9 +128,7 @@ def attack(
     """
     require_attackable(board)
     dice = random.Random(seed)
-    private = Ed25519PrivateKey.from_private_bytes(dice.randbytes(32))
-    stranger = Key(private.public_key(), private, "stranger")
-    images = bad_images(board, load_key(DEV_SIGN), stranger)
+    images = bad_images(board, load_key(development_key(board)), _stranger(board, dice))
     for kind in kinds:
         if kind not in images:
             raise UsageError(f"no kind of bad image {kind!r}; kinds: {', '.join(images)}")
@@ -154,6 +155,16 @@ def attack(
         done += len(faults)
         results.append(_result(board, name, visits, faults, tally, time.monotonic() - started))
     return results
+
+
+def _stranger(board: Board, dice: random.Random) -> Key:
+    """A key that the board does not know."""
+    number = dice.randbytes(32)
+    if signature_of(board) is Algorithm.ECDSA_P256:
+        signer = ec.derive_private_key(1 + int.from_bytes(number[1:], "big"), ec.SECP256R1())
+        return Key(signer.public_key(), signer, "stranger")
+    private = Ed25519PrivateKey.from_private_bytes(number)
+    return Key(private.public_key(), private, "stranger")
 
 
 def require_attackable(board: Board) -> None:

@@ -59,7 +59,7 @@ def boot_cost(request: Request, progress: Callable[[str], None] = lambda step: N
     if len(counts) != 2:
         raise DeviceError(f"{request.board.name}: {len(counts)} starts were counted, not 2")
     progress("signature")
-    second_look, check = "boot_image_recheck", "ed25519_check"
+    second_look, check = "boot_image_recheck", "boot_signature_check"
     ranges = function_ranges(ROOT / request.bootloader, (second_look, check))
     looks = _count(request, Marks(ranges[second_look], (ranges[check][0],)))
     board = request.board

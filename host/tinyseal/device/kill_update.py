@@ -20,10 +20,10 @@ from tinyseal.device.flash_file import prepare_flash
 from tinyseal.device.kill import KillResult, require_lasting_flash, together
 from tinyseal.device.virtual import VirtualBoard, power_up
 from tinyseal.errors import DeviceError
-from tinyseal.package.keys import DEV_SIGN, Key, Use, load_private
+from tinyseal.package.keys import Key, Use, load_private
 from tinyseal.package.mcuboot import Version
 from tinyseal.package.provision import Identity, counter_image, storage_image
-from tinyseal.package.sign import ImageName, SignRequest, SlotName, sign_image
+from tinyseal.package.sign import ImageName, SignRequest, SlotName, development_key, sign_image
 
 WORKERS: Final = 2
 JOB_KILLS: Final = 20
@@ -112,7 +112,7 @@ class _Update:
                 if opens
             ),
         ]
-        signer = load_private(DEV_SIGN, Use.SIGN)
+        signer = load_private(development_key(board), Use.SIGN_IMAGES)
         images: tuple[ImageName, ...] = ("app", "capsule")
         for image in images:
             slots: tuple[tuple[SlotName, Version], ...] = (("a", OLD), ("b", NEW))

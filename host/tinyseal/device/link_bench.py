@@ -20,9 +20,9 @@ from tinyseal.device.links import Link, quiet_libraries
 from tinyseal.device.smp import MAX_ANSWER_SECONDS, SmpDevice
 from tinyseal.device.virtual import VirtualBoard, start
 from tinyseal.errors import DeviceError
-from tinyseal.package.keys import DEV_SIGN, Use, load_private
+from tinyseal.package.keys import Use, load_private
 from tinyseal.package.mcuboot import Tlv, Version, read_image
-from tinyseal.package.sign import SignRequest, sign_image
+from tinyseal.package.sign import SignRequest, development_key, sign_image
 
 BITS_A_BYTE: Final = 10  # on a serial line, with start and stop bit
 BOOT_SECONDS: Final = 60.0
@@ -113,7 +113,9 @@ def _newer_capsule(request: Request) -> bytes:
     slot = "b" if "b" in request.slots else "a"
     payload = (ROOT / request.image("capsule", slot).with_suffix(".bin")).read_bytes()
     wanted = SignRequest(request.board, "capsule", "b" if slot == "b" else "a", Version(1), 0)
-    return sign_image(payload, wanted, load_private(DEV_SIGN, Use.SIGN))
+    return sign_image(
+        payload, wanted, load_private(development_key(request.board), Use.SIGN_IMAGES)
+    )
 
 
 def _over_serial(request: Request, machine: VirtualBoard, image: bytes) -> _Measured:

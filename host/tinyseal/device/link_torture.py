@@ -20,9 +20,9 @@ from tinyseal.device.ota import RevertedError, update
 from tinyseal.device.smp import SmpDevice
 from tinyseal.device.virtual import VirtualBoard, start
 from tinyseal.errors import DeviceError, ToolError
-from tinyseal.package.keys import DEV_SIGN, Use, load_private
+from tinyseal.package.keys import Use, load_private
 from tinyseal.package.mcuboot import Version
-from tinyseal.package.sign import ImageName, SignRequest, SlotName, sign_image
+from tinyseal.package.sign import ImageName, SignRequest, SlotName, development_key, sign_image
 from tinyseal.package.update import UpdateImage, read_set
 
 WORST: Final = 0.1  # share of frames that one kind of fault befalls
@@ -112,7 +112,7 @@ def write_release(
     """The request's build as a newer release."""
     release = folder / "release"
     release.mkdir()
-    signer = load_private(DEV_SIGN, Use.SIGN)
+    signer = load_private(development_key(request.board), Use.SIGN_IMAGES)
     slots: tuple[SlotName, ...] = ("a", "b")
     for image in images:
         for slot in slots[: len(request.slots)]:

@@ -1,4 +1,5 @@
-"""Keys in PEM files: Ed25519 to sign images, X25519 to encrypt them; PKCS8, as imgtool reads them.
+"""Keys in PEM files: Ed25519 to sign, ECDSA P-256 to sign images, X25519 to encrypt them; PKCS8, as
+imgtool reads them.
 
 A private key lies in a file that only its owner can read, or it is not used. The development keys
 of the repository are public, and known here by their hash.
@@ -17,6 +18,7 @@ from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
@@ -25,6 +27,7 @@ from tinyseal.package.files import read_file, write_secret
 
 KEYS_DIR: Final = Path(__file__).resolve().parents[3] / "keys"
 DEV_SIGN: Final = KEYS_DIR / "dev_sign.pem"
+DEV_SIGN_P256: Final = KEYS_DIR / "dev_sign_p256.pem"
 DEV_ENCRYPT: Final = KEYS_DIR / "dev_enc.pem"
 
 # Key hashes of the above, as images carry them: renamed or re-encoded, they are the same keys.
@@ -33,6 +36,7 @@ DEVELOPMENT_HASHES: Final = frozenset(
         bytes.fromhex,
         (
             "a03d19fae4995cd76c01c06ea48a56d269ca30558cc95a3cc1718dcb3d3e8482",
+            "4b3d216ba97212357f838020df18bcba431480edea15b30b87ff18247988294f",
             "d0a452a4c153b7eb22e626f32ab3b80964a382a0de858dde63722fd1b8bd97d3",
         ),
     )
@@ -41,30 +45,65 @@ DEVELOPMENT_HASHES: Final = frozenset(
 Passphrase = Callable[[Path], bytes]  # asked for when a file turns out to be encrypted
 
 
+class Algorithm(enum.Enum):
+    """By the names that profiles and options have for them."""
+
+    ED25519 = "ed25519"
+    ECDSA_P256 = "ecdsa-p256"
+    X25519 = "x25519"
+
+    @property
+    def title(self) -> str:
+        return {"ecdsa-p256": "ECDSA P-256"}.get(self.value, self.value.capitalize())
+
+
 class Use(enum.Enum):
     SIGN = "sign"
+    SIGN_IMAGES = "sign images"
     ENCRYPT = "encrypt"
 
     @property
-    def algorithm(self) -> str:
-        return {Use.SIGN: "Ed25519", Use.ENCRYPT: "X25519"}[self]
+    def algorithms(self) -> tuple[Algorithm, ...]:
+        """Those that will do."""
+        return {
+            Use.SIGN: (Algorithm.ED25519,),
+            Use.SIGN_IMAGES: (Algorithm.ED25519, Algorithm.ECDSA_P256),
+            Use.ENCRYPT: (Algorithm.X25519,),
+        }[self]
+
+
+Public = Ed25519PublicKey | X25519PublicKey | ec.EllipticCurvePublicKey
+Private = Ed25519PrivateKey | X25519PrivateKey | ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True)
 class Key:
     """A key pair, or the public half of one."""
 
-    public: Ed25519PublicKey | X25519PublicKey
-    private: Ed25519PrivateKey | X25519PrivateKey | None
+    public: Public
+    private: Private | None
     name: str  # of the file, for messages
 
     @property
+    def algorithm(self) -> Algorithm:
+        if isinstance(self.public, ec.EllipticCurvePublicKey):
+            return Algorithm.ECDSA_P256
+        is_ed25519 = isinstance(self.public, Ed25519PublicKey)
+        return Algorithm.ED25519 if is_ed25519 else Algorithm.X25519
+
+    @property
     def use(self) -> Use:
-        return Use.SIGN if isinstance(self.public, Ed25519PublicKey) else Use.ENCRYPT
+        """The widest it is good for."""
+        return next(use for use in Use if self.algorithm in use.algorithms)
 
     @property
     def raw(self) -> bytes:
-        """The 32 bytes of the public key."""
+        """The public key: 32 bytes, of P-256 the 64 of x and y."""
+        if isinstance(self.public, ec.EllipticCurvePublicKey):
+            point = self.public.public_bytes(
+                serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+            )
+            return point[1:]
         return self.public.public_bytes_raw()
 
     @property
@@ -90,11 +129,20 @@ class Key:
         )
 
 
-def create_key(path: Path, use: Use, passphrase: bytes | None = None) -> Key:
-    """A new key pair in a new file, mode 0600. ToolError; nothing is overwritten."""
+def create_key(
+    path: Path,
+    use: Use,
+    passphrase: bytes | None = None,
+    algorithm: Algorithm | None = None,
+) -> Key:
+    """A new key pair in a new file, mode 0600, of the use's first algorithm if none is given.
+    ToolError; nothing is overwritten."""
+    algorithm = algorithm or use.algorithms[0]
+    if algorithm not in use.algorithms:
+        raise KeyFileError(f"{path}: {_needed(use)}, not {algorithm.title}")
     if passphrase == b"":
         raise KeyFileError(f"{path}: the passphrase is empty; leave the option out for none")
-    private = Ed25519PrivateKey.generate() if use is Use.SIGN else X25519PrivateKey.generate()
+    private = _generate(algorithm)
     lock: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if passphrase is not None:
         lock = serialization.BestAvailableEncryption(passphrase)
@@ -108,11 +156,8 @@ def load_key(path: Path, use: Use | None = None, passphrase: Passphrase | None =
     another use, if the passphrase is wrong, or if a private key can be read by others."""
     pem = read_file(path)
     key = _parse(path, pem, passphrase)
-    if use is not None and key.use is not use:
-        raise KeyFileError(
-            f"{path}: is {key.use.algorithm}, to {key.use.value}; "
-            f"{use.algorithm} is needed to {use.value}"
-        )
+    if use is not None and key.algorithm not in use.algorithms:
+        raise KeyFileError(f"{path}: is {key.algorithm.title}, to {key.use.value}; {_needed(use)}")
     if key.private is not None and not key.is_development:
         require_private(path)
     return key
@@ -138,7 +183,10 @@ def _parse(path: Path, pem: bytes, passphrase: Passphrase | None) -> Key:
     try:
         if b"PRIVATE KEY-----" not in pem:
             public = serialization.load_pem_public_key(pem)
-            if isinstance(public, Ed25519PublicKey | X25519PublicKey):
+            if isinstance(public, Ed25519PublicKey | X25519PublicKey) or (
+                isinstance(public, ec.EllipticCurvePublicKey)
+                and isinstance(public.curve, ec.SECP256R1)
+            ):
                 return Key(public, None, str(path))
             raise KeyFileError(_other_kind(path))
         private = _load_private_pem(path, pem, passphrase)
@@ -146,7 +194,9 @@ def _parse(path: Path, pem: bytes, passphrase: Passphrase | None) -> Key:
         raise KeyFileError(
             f"{path}: is no key in PEM format (PKCS8 or SubjectPublicKeyInfo)"
         ) from e
-    if isinstance(private, Ed25519PrivateKey | X25519PrivateKey):
+    if isinstance(private, Ed25519PrivateKey | X25519PrivateKey) or (
+        isinstance(private, ec.EllipticCurvePrivateKey) and isinstance(private.curve, ec.SECP256R1)
+    ):
         return Key(private.public_key(), private, str(path))
     raise KeyFileError(_other_kind(path))
 
@@ -167,7 +217,19 @@ def _load_private_pem(path: Path, pem: bytes, passphrase: Passphrase | None) -> 
 
 
 def _other_kind(path: Path) -> str:
-    return f"{path}: is a key of another kind; Ed25519 and X25519 are used here"
+    return f"{path}: is a key of another kind; Ed25519, ECDSA P-256 and X25519 are used here"
+
+
+def _needed(use: Use) -> str:
+    return f"{' or '.join(a.title for a in use.algorithms)} is needed to {use.value}"
+
+
+def _generate(algorithm: Algorithm) -> Private:
+    if algorithm is Algorithm.ECDSA_P256:
+        return ec.generate_private_key(ec.SECP256R1())
+    if algorithm is Algorithm.X25519:
+        return X25519PrivateKey.generate()
+    return Ed25519PrivateKey.generate()
 
 
 def refuse_development(hashes: Iterable[tuple[str, bytes]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -90,9 +90,10 @@ WRAPPED_KEYS: Final = frozenset(
     {Tlv.ENCRSA2048, Tlv.ENCKW, Tlv.ENCEC256, Tlv.ENCX25519, Tlv.ENCX25519_SHA512}
 )
 MAY_REPEAT: Final = frozenset({Tlv.DEPENDENCY, Tlv.BOOT_RECORD})
-SIZES: Final = {
+SIZES: Final[dict[Tlv, Sequence[int]]] = {
     Tlv.KEYHASH: (32,),
     Tlv.SHA256: (32,),
+    Tlv.ECDSASIG: range(8, 73),  # DER
     Tlv.ED25519: (64,),
     Tlv.ENCX25519: (80, 96),  # public key, HMAC-SHA256, wrapped AES-128 or AES-256 key
     Tlv.DEPENDENCY: (DEPENDENCY.size,),
@@ -295,7 +296,8 @@ def _rule_problems(image: Image) -> Iterator[Problem]:
             yield Problem(e.offset, f"{e.name} among the protected TLVs")
         sizes = SIZES.get(Tlv(e.type)) if e.type in Tlv._value2member_map_ else None
         if sizes and len(e.value) not in sizes:
-            expected = " or ".join(map(str, sizes))
+            few = " or ".join(map(str, sizes))
+            expected = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 2 else few
             yield Problem(e.offset + 2, f"{e.name} has {len(e.value)} bytes, should be {expected}")
     wrapped = [e for e in image.entries if e.type in WRAPPED_KEYS]
     if h.is_encrypted != bool(wrapped):

@@ -100,7 +100,8 @@ def meter_book(device_key: Key, counter: int) -> bytes:
 
 def _secret(key: Key, use: Use) -> bytes:
     if key.use is not use or not isinstance(key.private, Ed25519PrivateKey | X25519PrivateKey):
-        raise UsageError(f"{key.name}: expected a private key to {use.value} ({use.algorithm})")
+        kind = use.algorithms[0].title
+        raise UsageError(f"{key.name}: expected a private key to {use.value} ({kind})")
     return key.private.private_bytes_raw()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tinyseal.errors import KeyFileError
-from tinyseal.package.keys import DEV_SIGN, Key, load_key, refuse_development
+from tinyseal.package.keys import DEV_SIGN, DEV_SIGN_P256, Key, load_key, refuse_development
 from tinyseal.package.mcuboot import Tlv, read_image
 
 
@@ -19,7 +19,8 @@ def check_release(
     refuse_development((key.name, key.hash) for key in keys)
     for name, data in (images or {}).items():
         refuse_development((name, entry.value) for entry in read_image(data).all(Tlv.KEYHASH))
-    if bootloader is not None and load_key(DEV_SIGN).raw in bootloader:
+    development = [load_key(path).raw for path in (DEV_SIGN, DEV_SIGN_P256)]
+    if bootloader is not None and any(raw in bootloader for raw in development):
         raise KeyFileError(
             "the bootloader trusts the development key, which anybody has; a release needs keys "
             "of its own (tinyseal keys new)"

@@ -1,6 +1,6 @@
 """Payload -> signed image, by imgtool: header, protected TLVs, hash, signature, encryption.
 
-Without encryption the image is a function of its inputs: Ed25519 takes no random numbers. With
+Without encryption the image is a function of its inputs: signatures take no random numbers. With
 it, the payload's key is new every time; header, hash and signature stay what they were, because
 they cover the payload before it was encrypted.
 """
@@ -12,17 +12,20 @@ import re
 import tempfile
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import click
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from imgtool import image as imgtool_image
 from imgtool import keys as imgtool_keys
 from imgtool.version import SemiSemVersion
 
 from tinyseal.board import HEADER_BYTES, Board, BootMode, Flash, Partition, board_names, load_board
 from tinyseal.errors import BoardError, ImageError, UsageError
-from tinyseal.package.keys import Key
+from tinyseal.package.keys import DEV_SIGN, DEV_SIGN_P256, Algorithm, Key
 from tinyseal.package.mcuboot import HEADER, MPY_MODEL, Version
 
 ImageName = Literal["app", "capsule"]
@@ -166,6 +169,7 @@ def sign_image(payload: bytes, request: SignRequest, key: Key, encrypt: Key | No
         raise UsageError("two dependencies: an image has one other to depend on")
     if any(d.image == request.image for d in request.dependencies):
         raise UsageError(f"the {request.image} cannot depend on itself")
+    require_signer(request.board, key)
     unit = slot.flash.program_bytes
     made = imgtool_image.Image(
         version=SemiSemVersion(*vars(request.version).values()),
@@ -187,7 +191,7 @@ def sign_image(payload: bytes, request: SignRequest, key: Key, encrypt: Key | No
         return _create(
             made,
             payload,
-            imgtool_keys.Ed25519(key.private),
+            _signer(key),
             "hash",
             imgtool_keys.X25519Public(encrypt.public) if encrypt else None,
             _dependencies(request),
@@ -243,6 +247,35 @@ def imgtool_options(request: SignRequest) -> list[str]:
     if place is not None:
         options[place] = f"{run_address(request):#x}"
     return ["--pad-header", *(word for option in options.items() for word in option)]
+
+
+def _signer(key: Key) -> imgtool_keys.Ed25519 | imgtool_keys.ECDSA256P1:
+    if not isinstance(key.private, ec.EllipticCurvePrivateKey):
+        return imgtool_keys.Ed25519(key.private)
+    signer = imgtool_keys.ECDSA256P1(key.private)
+    # As imgtool's own, with the nonce of RFC 6979.
+    scheme = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+    signer.raw_sign = partial(key.private.sign, signature_algorithm=scheme)
+    return signer
+
+
+def signature_of(board: Board) -> Algorithm:
+    """What the board's bootloader verifies."""
+    return Algorithm(board.boot.signature) if board.boot is not None else Algorithm.ED25519
+
+
+def require_signer(board: Board, key: Key) -> None:
+    """UsageError if the board's bootloader verifies no signatures of such a key."""
+    wanted = signature_of(board)
+    if key.algorithm is not wanted:
+        raise UsageError(
+            f"{board.name}: takes images signed with {wanted.title}, {key.name} is "
+            f"{key.algorithm.title}; [boot] signature of its profile says which"
+        )
+
+
+def development_key(board: Board) -> Path:
+    return DEV_SIGN_P256 if signature_of(board) is Algorithm.ECDSA_P256 else DEV_SIGN
 
 
 def require_encryption(board: Board) -> None:

@@ -10,7 +10,9 @@ from typing import Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -74,19 +76,27 @@ def judge(image: Image, key: Key | None = None, decryption: Key | None = None) -
         digest = hashlib.sha256(signed_part(image, decryption)).digest()
         same = hmac.compare_digest(digest, stated)
         hash_outcome = Outcome.VALID if same else Outcome.WRONG
-    signature = image.value(Tlv.ED25519)
+    signature = image.value(Tlv.ED25519) or image.value(Tlv.ECDSASIG)
     if signature is None:
         return Judgement(hash_outcome, Outcome.MISSING, reason)
     if key is None:
         return Judgement(hash_outcome, Outcome.UNKNOWN, reason or "no key was given")
     if image.value(Tlv.KEYHASH) != key.hash:
         return Judgement(hash_outcome, Outcome.OTHER_KEY, reason)
-    assert isinstance(key.public, Ed25519PublicKey)
     try:
-        key.public.verify(signature, stated)
+        _verify(key, signature, stated)
     except InvalidSignature:
         return Judgement(hash_outcome, Outcome.WRONG, reason)
     return Judgement(hash_outcome, Outcome.VALID, reason)
+
+
+def _verify(key: Key, signature: bytes, digest: bytes) -> None:
+    """InvalidSignature if it is not that key's."""
+    if isinstance(key.public, ec.EllipticCurvePublicKey):
+        key.public.verify(signature, digest, ec.ECDSA(Prehashed(hashes.SHA256())))
+    else:
+        assert isinstance(key.public, Ed25519PublicKey)
+        key.public.verify(signature, digest)
 
 
 def is_sealed(image: Image) -> bool:
