@@ -39,8 +39,6 @@ FC_CHANNELS: Final[dict[Core, int]] = {
     Core.LX106: 4,
     Core.LX6: 4,
 }
-# Cores whose registers hold a filter of nine taps.
-DEPTHWISE: Final = (Core.RV32IMC,)
 _STEP: Final = 2  # terms of a group are whole steps
 _MOST_STEPS: Final = 63  # of a group: its bytes of weights fit a byte
 # Weights of a group: 128 * 255 keeps a sum within 16 bits, whatever the inputs.
@@ -190,7 +188,7 @@ def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
     right = (p.out_w - 1) * p.stride_w - p.pad_w + 2  # the last column that is seen
     if not (plain and size and p.pad_w in (0, 1) and right <= p.in_w):
         return False
-    return board.core in DEPTHWISE and requants(p, p.weights.reshape(-1, p.out_ch).T) is not None
+    return board.core in PAIRS and requants(p, p.weights.reshape(-1, p.out_ch).T) is not None
 
 
 def _columns(p: Dense, board: Board) -> int:
