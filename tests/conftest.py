@@ -1,9 +1,12 @@
 """Options that several test files share."""
 
+import itertools
 import os
 
 import pytest
 from hypothesis import settings
+
+from support.databases import create, programs, server
 
 # The same cases in every run, so that a change is judged by what it changed; other ones with
 # --hypothesis-profile=explore. No deadline: a busy machine is not a fault.
@@ -34,3 +37,21 @@ def campaign(request: pytest.FixtureRequest) -> int:
     factor = request.config.getoption("--campaign")
     assert isinstance(factor, int)
     return factor
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """Makes databases, each with a URL of its own."""
+    if programs() is None:
+        pytest.skip("PostgreSQL is not here: ./setup test")
+    with server() as url:
+        numbers = itertools.count()
+        yield lambda: create(url, f"test_{next(numbers)}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path):
+    """The fleet's database, of each kind that is meant to work."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/fleet.db"
+    return request.getfixturevalue("postgresql")()

@@ -47,8 +47,8 @@ def test_the_default_lies_in_the_data_folder(tmp_path, monkeypatch):
     assert default_url() == f"sqlite:///{tmp_path}/.local/share/tinyseal/fleet.db"
 
 
-def test_moments_come_back_in_utc(tmp_path):
-    engine = open_database(f"sqlite:///{tmp_path}/fleet.db")
+def test_moments_come_back_in_utc(database_url):
+    engine = open_database(database_url)
     here = datetime(2024, 2, 29, 12, 30, 1, 5, tzinfo=timezone(timedelta(hours=5)))
     with engine.begin() as connection:
         connection.execute(insert(Moment).values(id=1, at=here))
@@ -60,8 +60,8 @@ def test_moments_come_back_in_utc(tmp_path):
         connection.execute(insert(Moment).values(id=3, at=datetime(2024, 1, 1)))
 
 
-def test_another_schema_version_is_refused(tmp_path):
-    url = f"sqlite:///{tmp_path}/fleet.db"
+def test_another_schema_version_is_refused(database_url):
+    url = database_url
     with open_database(url).begin() as connection:
         connection.execute(update(Schema).values(version=SCHEMA_VERSION + 1))
     with pytest.raises(FleetError, match=f"version {SCHEMA_VERSION + 1}.*needs {SCHEMA_VERSION}"):

@@ -20,9 +20,9 @@ VENDOR = key_of(100)
 
 
 @pytest.fixture
-def ledger(tmp_path):
+def ledger(database_url):
     ticks = iter(range(1, 10**6))
-    made = Ledger(open_database(f"sqlite:///{tmp_path}/fleet.db"), lambda: next(ticks))
+    made = Ledger(open_database(database_url), lambda: next(ticks))
     yield made
     made.engine.dispose()
 
@@ -209,9 +209,8 @@ def run(*words, code=0):
     return done.stdout
 
 
-def test_commands_from_price_to_report(tmp_path, monkeypatch):
-    url = f"sqlite:///{tmp_path}/fleet.db"
-    monkeypatch.setenv("TINYSEAL_DATABASE", url)
+def test_commands_from_price_to_report(tmp_path, database_url, monkeypatch):
+    monkeypatch.setenv("TINYSEAL_DATABASE", database_url)
     device = Device(1, vendors=(key_of(100), load_dev_key()))
     device.mount(KWS)
     run("enroll", "--device", device.id.hex(), "--public-key", device.key.raw.hex())
@@ -231,7 +230,7 @@ def test_commands_from_price_to_report(tmp_path, monkeypatch):
     assert device.redeem_text(told["text"]) == (0, 0)
     assert device.redeem_text(typed.replace("\n", " ")) == (0, 0)
     use(device, 5)
-    ledger = Ledger(open_database(url))
+    ledger = Ledger(open_database(database_url))
     sync(ledger, device)
     assert json.loads(run("reconcile", "--json"))["findings"] == []
     assert "0 findings" in run("reconcile")

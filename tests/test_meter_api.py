@@ -16,8 +16,8 @@ KWS = bytes(range(32))
 
 
 @pytest.fixture
-def engine(tmp_path):
-    made = open_database(f"sqlite:///{tmp_path}/fleet.db")
+def engine(database_url):
+    made = open_database(database_url)
     yield made
     made.dispose()
 

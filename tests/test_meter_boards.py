@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,11 @@ from support.metered import (
     metered_board,
     metered_firmware,
     provisioned,
+    reached_by,
 )
 from tinyseal.build.firmware import ROOT
 from tinyseal.cli import app
 from tinyseal.codegen.generate import family_id
-from tinyseal.device.air import on_air
 from tinyseal.device.client import Client, RefusedError, open_port
 from tinyseal.device.smp_meter import (
     KeyRead,
@@ -142,8 +143,10 @@ def cli(*words, code=0):
     return done.stdout
 
 
-@pytest.mark.parametrize("board", ["qemu-m4", "host"])
-def test_the_tool_from_price_to_an_old_flash(board, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("board", "link"), [("qemu-m4", "serial"), ("qemu-m4", "ble"), ("host", "serial")]
+)
+def test_the_tool_from_price_to_an_old_flash(board, link, tmp_path, monkeypatch):
     """What an operator does, and what a user with a programmer does about it."""
     monkeypatch.setenv("TINYSEAL_DATABASE", f"sqlite:///{tmp_path}/fleet.db")
     request = metered_firmware(board, SMALL)
@@ -151,9 +154,17 @@ def test_the_tool_from_price_to_an_old_flash(board, tmp_path, monkeypatch):
     sold = ("issue", "--device", DEVICE_ID.hex(), "--key", tmp_path / "vendor.pem")
     private = VENDOR.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_secret(tmp_path / "vendor.pem", private)
+
+    @contextmanager
+    def running(flash):
+        with (
+            metered_board(request, image, flash) as machine,
+            reached_by(link, machine, request.board) as at,
+        ):
+            yield machine, at
+
     cli("price", "0.01", "--model", SMALL)
-    with metered_board(request, image, flash) as machine:
-        at = ("--port", machine.port)
+    with running(flash) as (machine, at):
         cli("sync", *at, "--enroll")
         cli(*sold, "--model", SMALL, "-n", 2, "--out", tmp_path / "one.bin")
         assert json.loads(cli("redeem", tmp_path / "one.bin", *at, "--json"))["balance"] == 2
@@ -166,28 +177,27 @@ def test_the_tool_from_price_to_an_old_flash(board, tmp_path, monkeypatch):
         told = json.loads(cli("sync", *at, "--json"))
         assert (told["counter"], told["findings"]) == (2, [])
     shutil.copy(flash, old)
-    with metered_board(request, image, flash) as machine:
+    with running(flash) as (machine, at):
         assert infer(request, machine.port, 4) == [0] * 4
-        assert json.loads(cli("sync", "--port", machine.port, "--json"))["counter"] == 6
+        assert json.loads(cli("sync", *at, "--json"))["counter"] == 6
     assert json.loads(cli("reconcile", "--json"))["findings"] == []
     assert "0.02 EUR" in cli("report")
-    with metered_board(request, image, old) as machine:  # the flash of before
+    with running(old) as (machine, at):  # the flash of before
         assert infer(request, machine.port, 5) == [0] * 5, "it serves again, that is the truth"
-        told = json.loads(cli("sync", "--port", machine.port, "--json", code=1))
+        told = json.loads(cli("sync", *at, "--json", code=1))
         assert {f["kind"] for f in told["findings"]} == {"rollback"}
     assert "rollback" in cli("reconcile", code=1)
 
 
-def test_a_voucher_and_a_receipt_go_over_ble(tmp_path, monkeypatch):
+def test_a_voucher_of_somebody_elses_ledger_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYSEAL_DATABASE", f"sqlite:///{tmp_path}/fleet.db")
     request = metered_firmware("host", SMALL)
     model = bytes.fromhex(load_model(ROOT / SMALL).model_id)
     (tmp_path / "v.bin").write_bytes(voucher(model, 1, 2))
     with (
         metered_board(request, provisioned(request, tmp_path)) as machine,
-        on_air({"kitchen": (machine.radio, request.board.console.baud)}) as air,
+        reached_by("ble", machine, request.board) as at,
     ):
-        at = ("--ble", "kitchen", "--hci", air.hci)
         assert json.loads(cli("redeem", tmp_path / "v.bin", *at, "--json"))["balance"] == 2
         assert infer(request, machine.port, 3) == [0, 0, EEMPTY]
         told = json.loads(cli("sync", "--enroll", *at, "--json", code=1))

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from typer.testing import CliRunner
 
 from support.boards import scons
+from support.metered import reached_by
 from support.observed import DEVICE_ID, DEVICE_KEY, OWNER
 from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT, Request
@@ -39,12 +40,14 @@ def images():
 
 
 @contextmanager
-def running(request, image, flash):
+def running(request, image, flash, link):
+    """The board, and options that say where it is."""
     with power_up(request.board, ROOT / request.bootloader, flash=flash, image=image) as machine:
         with Client(open_port(machine.port, request.board.console.baud)) as client:
             machine.go()
             client.boot()
-        yield machine
+        with reached_by(link, machine, request.board) as at:
+            yield machine, at
 
 
 def infer(request, port, images):
@@ -55,8 +58,10 @@ def infer(request, port, images):
             client.infer()
 
 
-@pytest.mark.parametrize("board", ["qemu-m4", "host"])
-def test_from_consent_to_the_verdict_on_drift(board, images, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("board", "link"), [("qemu-m4", "serial"), ("qemu-m4", "ble"), ("host", "serial")]
+)
+def test_from_consent_to_the_verdict_on_drift(board, link, images, tmp_path, monkeypatch):
     monkeypatch.setenv("TINYSEAL_DATABASE", f"sqlite:///{tmp_path}/fleet.db")
     samples = tmp_path / "samples.npy"
     np.save(samples, images)
@@ -73,8 +78,7 @@ def test_from_consent_to_the_verdict_on_drift(board, images, tmp_path, monkeypat
     image.write_bytes(to_hex(parts))
     write_secret(owner, OWNER.private.private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))  # fmt: skip
-    with running(request, image, flash) as machine:
-        at = ("--port", machine.port)
+    with running(request, image, flash, link) as (machine, at):
         infer(request, machine.port, images[:WINDOW])
         refused = CliRunner().invoke(app, ["observe", "pull", *at])
         assert refused.exit_code == 1 and "owner does not allow" in str(refused.exception)
@@ -85,16 +89,17 @@ def test_from_consent_to_the_verdict_on_drift(board, images, tmp_path, monkeypat
         told = json.loads(cli("report", "--json"))["devices"][0]
         assert (told["device"], told["board"], told["queries"]) == (DEVICE_ID.hex(), board, 16)
         assert told["verdict"] == "steady" and told["latency_p50"] > 0
-    with running(request, image, flash) as machine:  # the power was gone
-        at = ("--port", machine.port)
+    with running(request, image, flash, link) as (machine, at):  # the power was gone
         dead = images[: 2 * WINDOW].copy()
         dead[:] = -128
         infer(request, machine.port, dead)
-        assert json.loads(cli("pull", *at, "--json"))["new"] == 3
+        words = ("watch", *at, "--rounds", 1, "--json")
+        assert json.loads(cli(*words, code=3))["alerts"][0]["rule"] == "drift >= 2"
+        assert json.loads(cli("pull", *at, "--json"))["new"] == 0, "watching pulled them"
         page = tmp_path / "fleet.html"
         told = cli("report", "--json", "--html", page, "--alert", code=3)
         assert json.loads(told)["verdict"] == "drifted"
-        assert "Latency p99" in page.read_text() and page.read_text().count("<polyline") >= 7
+        assert "Where it drifts" in page.read_text() and DEVICE_ID.hex() in page.read_text()
         cli("consent", "none", "--key", owner, *at)
         refused = CliRunner().invoke(app, ["observe", "pull", *at])
         assert refused.exit_code == 1 and "owner does not allow" in str(refused.exception)

@@ -1,7 +1,7 @@
-"""Writes the calibration samples of the digits network: the training half of scikit-learn's digits,
-as the network sees them, in real numbers.
+"""Writes a reference and streams of digits: the training half of scikit-learn's digits, as the
+network sees them; and the test images that it does not know, without drift and with some.
 
-    .venv/bin/python examples/observe/digits.py build/digits_reference.npy
+    .venv/bin/python examples/observe/digits.py build/digits.npy build/digits_streams.npz
 """
 
 from __future__ import annotations
@@ -28,7 +28,25 @@ def as_input(images: np.ndarray) -> np.ndarray:
     return (images / 8 - 1)[..., None].astype(np.float32)
 
 
+def drifted(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Inputs lie from -1 to 1."""
+    rng = np.random.default_rng(1)
+    dead = images.copy()
+    dead[:, :, 3] = -1
+    return {
+        "gain 0.9": (images + 1) * 0.9 - 1,
+        "gain 0.7": (images + 1) * 0.7 - 1,
+        "noise of 0.1": images + rng.normal(0, 0.1, images.shape),
+        "noise of 0.3": images + rng.normal(0, 0.3, images.shape),
+        "a dead column": dead,
+    }
+
+
 if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, split()[0])
+    reference, streams = map(Path, sys.argv[1:])
+    for path in (reference, streams):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    train, test, _, _ = split()
+    np.save(reference, train)
+    later = {name: values.astype(np.float32) for name, values in drifted(test).items()}
+    np.savez(streams, none=test, **later)

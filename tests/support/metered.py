@@ -8,9 +8,10 @@ from pathlib import Path
 
 from support.boards import scons
 from support.meter import key_of
-from tinyseal.board import load_board
+from tinyseal.board import Board, load_board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.codegen.generate import Terms
+from tinyseal.device.air import on_air
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.virtual import VirtualBoard, power_up
 from tinyseal.package.merge import place, to_hex
@@ -58,3 +59,14 @@ def metered_board(
             machine.go()
             client.boot()
         yield machine
+
+
+@contextmanager
+def reached_by(link: str, machine: VirtualBoard, board: Board) -> Iterator[tuple[str, ...]]:
+    """Options that say where the board is, by `serial` or `ble`."""
+    if link == "serial":
+        yield "--port", machine.port
+        return
+    assert machine.radio is not None
+    with on_air({"kitchen": (machine.radio, board.console.baud)}) as air:
+        yield "--ble", "kitchen", "--hci", air.hci

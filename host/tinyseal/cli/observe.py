@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=lazy_group(
         {
+            "bench": Entry("observe_bench:bench", "How soon drift is told of streams."),
             "watch": Entry("observe_watch:watch", "The fleet as a table that follows its state."),
             "serve": Entry("observe_watch:serve", "The dashboard over HTTP."),
             "export": Entry("observe_watch:export", "For Prometheus and OpenTelemetry."),

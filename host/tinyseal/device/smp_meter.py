@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from pydantic import ConfigDict
 from smp import message
 from smp.error import ErrorV1, ErrorV2
+
+from tinyseal.device.smp_group import ReadAnswer, WriteAnswer
 
 METER_GROUP: Final = 65
 
@@ -61,12 +62,8 @@ class MeterErrorV2(ErrorV2[MeterError]):
     _GROUP_ID = METER_GROUP
 
 
-class _Answer(message.ReadResponse):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+class StatusResponse(ReadAnswer):
     _GROUP_ID = METER_GROUP
-
-
-class StatusResponse(_Answer):
     _COMMAND_ID = 0
 
     status: int  # a MeterError: why nothing is served
@@ -77,60 +74,61 @@ class StatusResponse(_Answer):
     family: bytes  # zeros: none
 
 
-class RedeemResponse(message.WriteResponse):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+class RedeemResponse(WriteAnswer):
     _GROUP_ID = METER_GROUP
     _COMMAND_ID = 1
 
     balance: int
 
 
-class ReceiptResponse(_Answer):
+class ReceiptResponse(ReadAnswer):
+    _GROUP_ID = METER_GROUP
     _COMMAND_ID = 2
 
     receipt: bytes
 
 
-class KeyResponse(_Answer):
+class KeyResponse(ReadAnswer):
+    _GROUP_ID = METER_GROUP
     _COMMAND_ID = 3
 
     id: bytes
     key: bytes
 
 
-class StatusRead(message.ReadRequest):
+class _Read(message.ReadRequest):
     _GROUP_ID = METER_GROUP
+    _ErrorV1 = MeterErrorV1
+    _ErrorV2 = MeterErrorV2
+
+
+class _Write(message.WriteRequest):
+    _GROUP_ID = METER_GROUP
+    _ErrorV1 = MeterErrorV1
+    _ErrorV2 = MeterErrorV2
+
+
+class StatusRead(_Read):
     _COMMAND_ID = 0
     _Response = StatusResponse
-    _ErrorV1 = MeterErrorV1
-    _ErrorV2 = MeterErrorV2
 
 
-class RedeemWrite(message.WriteRequest):
-    _GROUP_ID = METER_GROUP
+class RedeemWrite(_Write):
     _COMMAND_ID = 1
     _Response = RedeemResponse
-    _ErrorV1 = MeterErrorV1
-    _ErrorV2 = MeterErrorV2
 
     voucher: bytes
 
 
-class ReceiptRead(message.ReadRequest):
+class ReceiptRead(_Read):
     """`have` is the number of the newest receipt that is known; 0 for none."""
 
-    _GROUP_ID = METER_GROUP
     _COMMAND_ID = 2
     _Response = ReceiptResponse
-    _ErrorV1 = MeterErrorV1
-    _ErrorV2 = MeterErrorV2
 
     have: int
 
 
-class KeyRead(message.ReadRequest):
-    _GROUP_ID = METER_GROUP
+class KeyRead(_Read):
     _COMMAND_ID = 3
     _Response = KeyResponse
-    _ErrorV1 = MeterErrorV1
-    _ErrorV2 = MeterErrorV2

@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from pydantic import ConfigDict
 from smp import message
 from smp.error import ErrorV1, ErrorV2
+
+from tinyseal.device.smp_group import ReadAnswer, WriteAnswer
 
 TELEMETRY_GROUP: Final = 66
 
@@ -47,14 +48,10 @@ class TelemetryErrorV2(ErrorV2[TelemetryError]):
     _GROUP_ID = TELEMETRY_GROUP
 
 
-class _Answer(message.ReadResponse):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    _GROUP_ID = TELEMETRY_GROUP
-
-
-class TelemetryStatusResponse(_Answer):
+class TelemetryStatusResponse(ReadAnswer):
     """Without consent, the first two only."""
 
+    _GROUP_ID = TELEMETRY_GROUP
     _COMMAND_ID = 0
 
     level: int
@@ -69,9 +66,10 @@ class TelemetryStatusResponse(_Answer):
     reference: bool = False
 
 
-class RecordResponse(_Answer):
+class RecordResponse(ReadAnswer):
     """Without a number: there is none."""
 
+    _GROUP_ID = TELEMETRY_GROUP
     _COMMAND_ID = 1
 
     number: int = 0
@@ -80,40 +78,42 @@ class RecordResponse(_Answer):
     data: bytes = b""
 
 
-class ConsentResponse(message.WriteResponse):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+class ConsentResponse(WriteAnswer):
     _GROUP_ID = TELEMETRY_GROUP
     _COMMAND_ID = 2
 
     level: int
 
 
-class TelemetryStatusRead(message.ReadRequest):
+class _Read(message.ReadRequest):
     _GROUP_ID = TELEMETRY_GROUP
+    _ErrorV1 = TelemetryErrorV1
+    _ErrorV2 = TelemetryErrorV2
+
+
+class _Write(message.WriteRequest):
+    _GROUP_ID = TELEMETRY_GROUP
+    _ErrorV1 = TelemetryErrorV1
+    _ErrorV2 = TelemetryErrorV2
+
+
+class TelemetryStatusRead(_Read):
     _COMMAND_ID = 0
     _Response = TelemetryStatusResponse
-    _ErrorV1 = TelemetryErrorV1
-    _ErrorV2 = TelemetryErrorV2
 
 
-class RecordRead(message.ReadRequest):
+class RecordRead(_Read):
     """The first record with a number above `after`, from byte `off` on."""
 
-    _GROUP_ID = TELEMETRY_GROUP
     _COMMAND_ID = 1
     _Response = RecordResponse
-    _ErrorV1 = TelemetryErrorV1
-    _ErrorV2 = TelemetryErrorV2
 
     after: int
     off: int = 0
 
 
-class ConsentWrite(message.WriteRequest):
-    _GROUP_ID = TELEMETRY_GROUP
+class ConsentWrite(_Write):
     _COMMAND_ID = 2
     _Response = ConsentResponse
-    _ErrorV1 = TelemetryErrorV1
-    _ErrorV2 = TelemetryErrorV2
 
     consent: bytes

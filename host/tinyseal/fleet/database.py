@@ -48,7 +48,8 @@ class Base(DeclarativeBase):
 
 
 class Utc(TypeDecorator[datetime]):
-    """A moment, always in UTC: SQLite forgets the zone of what it is given."""
+    """A moment, always in UTC: SQLite forgets the zone of what it is given, PostgreSQL answers in
+    the server's."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -59,7 +60,9 @@ class Utc(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 class Schema(Base):
@@ -126,12 +129,15 @@ def _reason(error: SQLAlchemyError) -> str:
 
 def _parse(url: str) -> URL:
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except ArgumentError as e:
         raise UsageError(
             f"{url!r} is no database URL; expected as sqlite:///fleet.db or "
             "postgresql://user@host/name"
         ) from e
+    # The driver of ./setup postgresql, where the URL leaves it open.
+    is_open = parsed.drivername == "postgresql"
+    return parsed.set(drivername="postgresql+psycopg") if is_open else parsed
 
 
 def _make_folder(url: URL, shown: str) -> None:

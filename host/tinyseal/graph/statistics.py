@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -45,6 +46,7 @@ def layout_of(shape: Sequence[int]) -> Layout | None:
     return Layout(channels, min(channels, MAX_GROUPS)) if channels <= MAX_CHANNELS else None
 
 
+@lru_cache(1 << 18)
 def log_2(x: int) -> int:
     """LOG_BITS of fraction, rounded down, as the device works it out."""
     result = x.bit_length() - 1
