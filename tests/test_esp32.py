@@ -139,7 +139,8 @@ def obeys_the_model(built: Request, folder: Path, source: Path) -> subprocess.Co
         [
             "gcc", "-std=gnu11", "-O1", "-w", "-no-pie", f"-I{SUPPORT}", f"-I{hal}",
             f"-I{hal / 'esp32'}", f"-I{ROOT / built.board_folder}", str(SUPPORT / "model.c"),
-            str(source), str(hal / "flash_check.c"), str(hal / "noinit.c"), "-o", str(program),
+            str(source), str(hal / "flash_check.c"), str(hal / "flash_mapped.c"),
+            str(hal / "noinit.c"), "-o", str(program),
         ],
         check=True,
     )  # fmt: skip

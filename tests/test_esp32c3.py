@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from support.boards import booted, firmware
-from support.ota import ota, write_set
 from tinyseal.build.firmware import ROOT
+from tinyseal.device.chips.esp32c3 import Stopped, load_rom_image
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.esp32c3 import Stopped, load_rom_image
 from tinyseal.device.virtual import start
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
@@ -55,25 +54,6 @@ def test_it_boots_and_computes_the_references_bytes(built):
             outputs, _ = client.run(info, inputs)
             wanted = Interpreter(graph).invoke(inputs)
             assert all(np.array_equal(a, b) for a, b in zip(outputs, wanted, strict=True)), name
-
-
-def test_it_is_updated_into_the_other_slot_and_keeps_that(built, tmp_path):
-    flash = tmp_path / "flash.bin"
-    with start(built, flash=flash) as machine:
-        machine.go()
-        release = write_set(built, tmp_path / "release")
-        code, told = ota("update", release, "--port", machine.port)
-        assert code == 0, told
-    with (
-        start(built, flash=flash) as machine,  # the power was off
-        Client(open_port(machine.port, built.board.console.baud)) as client,
-    ):
-        machine.go()
-        client.boot()
-        images = client.info().images
-        assert {i: (images[i][0], images[i][3]) for i in images} == {
-            "app": ("b", "confirmed"), "capsule": ("b", "confirmed"),
-        }  # fmt: skip
 
 
 @pytest.mark.parametrize("place", ["bootloader", "app_a"])

@@ -252,6 +252,7 @@ int main(void)
     for (;;) {
         const int byte = hal.uart->read();
 
+        (void)hal.clock->ticks(); /* feeds a watchdog */
         if (byte < 0 || !line_push(&line, byte)) {
             continue;
         }

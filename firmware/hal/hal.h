@@ -24,7 +24,8 @@ struct hal_clock {
     uint32_t hz;               /* ticks a second */
 
     /* Ticks since start-up; never goes back. A chip whose counter is 32 bits wide extends it
-     * here, so it must be called at least once in 2^32 ticks: the main loop does. */
+     * here, so it must be called at least once in 2^32 ticks: the main loop does. One whose watchdog
+     * runs feeds it here, and resets when nobody asks for 32 seconds. */
     uint64_t (*ticks)(void);
 };
 

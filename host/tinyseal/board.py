@@ -223,6 +223,7 @@ class Firmware(Strict):
     """What the firmware's own sources must know."""
 
     hal: Name  # folder under firmware/hal
+    family: Name | None = None  # that of what the maker's chips have in common, if there is one
     uart_base: Address  # registers of the console's UART
     # the number of the UART's receive interrupt; None: it is polled
     uart_irq: Annotated[
@@ -311,7 +312,8 @@ class Runner(Strict):
     """A virtual board: how to start it. The flash lies at the start of the file that keeps it; all
     of it is erased in a new one. With "qemu", `{elf}` among the arguments stands for the
     bootloader, `{flash}` for that file. With "host", a process is the chip; with "unicorn", one
-    that models an ESP32-C3 around Unicorn's processor. "rp2040js" is the emulator of that name."""
+    that models the chip around Unicorn's processor: the argument names the model of device/chips.
+    "rp2040js" is the emulator of that name."""
 
     kind: Annotated[
         Literal["qemu", "host", "rp2040js", "unicorn"],

@@ -5,7 +5,7 @@
 
 #include "board_config.h"
 #include "esp_chip.h"
-#include "flash_check.h"
+#include "flash_mapped.h"
 #include "hal.h"
 #include "link.h"
 #include "mmio.h"
@@ -134,57 +134,29 @@ static void fill_buffer(const uint8_t *bytes, uint32_t len)
     }
 }
 
-static const struct hal_flash flash;
-
-static int flash_read(uint32_t address, void *bytes, uint32_t len)
+int flash_mapped_program(uint32_t address, const uint8_t *bytes, uint32_t len)
 {
-    const int err = flash_check_read(&flash, address, len);
-
-    if (!err) {
-        memcpy(bytes, (const void *)(uintptr_t)(BOARD_FLASH_BASE + address), len);
-    }
-    return err;
-}
-
-static int flash_program(uint32_t address, const void *bytes, uint32_t len)
-{
-    const int err = flash_check_program(&flash, address, bytes, len);
-    const uint8_t *p = bytes;
-
-    while (!err && len > 0) {
+    while (len > 0) {
         const uint32_t in_page = NOR_PAGE_BYTES - address % NOR_PAGE_BYTES;
         const uint32_t room = in_page < SPI_BUFFER_BYTES ? in_page : SPI_BUFFER_BYTES;
         const uint32_t part = len < room ? len : room;
 
-        fill_buffer(p, part); /* while what it reads may be in flash */
+        fill_buffer(bytes, part); /* while what it reads may be in flash */
         change(SPI_MOSI, NOR_PAGE_PROGRAM, address, 8 * part);
         address += part;
-        p += part;
+        bytes += part;
         len -= part;
     }
-    return err;
+    return 0;
 }
 
-static int flash_erase(uint32_t address)
+int flash_mapped_erase(uint32_t address)
 {
-    const int err = flash_check_erase(&flash, address);
-
-    if (!err) {
-        change(0, NOR_ERASE_4K, address, 8);
-    }
-    return err;
+    change(0, NOR_ERASE_4K, address, 8);
+    return 0;
 }
 
 _Static_assert(BOARD_FLASH_ERASE_BYTES == 0x1000, "what the erase command erases");
-
-static const struct hal_flash flash = {
-    .read = flash_read,
-    .program = flash_program,
-    .erase = flash_erase,
-    .bytes = BOARD_FLASH_BYTES,
-    .erase_bytes = BOARD_FLASH_ERASE_BYTES,
-    .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
-};
 
 /* The ROM starts two, to restart when loading fails; a third may run since a reset. What they
  * guard is verified here by other means, and inference may take longer than they allow. */
@@ -248,7 +220,7 @@ static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = esp_chip_
 static const struct hal_reset reset = { .cause = reset_cause, .now = reset_now };
 static const struct hal_id id = { .read = id_read };
 const struct hal hal = {
-    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
+    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash_mapped,
 };
 
 /* Polled: interrupts are not used yet. */

@@ -2,12 +2,10 @@
  * registers.
  * SPDX-License-Identifier: Apache-2.0
  * Addresses and registers: QEMU, hw/xtensa/xtfpga.c. */
-#include <string.h>
-
 #include "board_config.h"
 #include "cfi.h"
 #include "extend.h"
-#include "flash_check.h"
+#include "flash_mapped.h"
 #include "hal.h"
 #include "mmio.h"
 #include "noinit.h"
@@ -65,48 +63,24 @@ static size_t id_read(uint8_t *id, size_t cap)
     return 0;
 }
 
-static const struct hal_flash flash;
 static const struct cfi cfi = { .base = BOARD_FLASH_BASE, .width = BOARD_FLASH_PROGRAM_BYTES };
 
-static int flash_read(uint32_t address, void *bytes, uint32_t len)
+int flash_mapped_program(uint32_t address, const uint8_t *bytes, uint32_t len)
 {
-    const int err = flash_check_read(&flash, address, len);
-
-    if (!err) {
-        memcpy(bytes, (const void *)(uintptr_t)(BOARD_FLASH_BASE + address), len);
-    }
-    return err;
+    return cfi_program(cfi, address, bytes, len);
 }
 
-static int flash_program(uint32_t address, const void *bytes, uint32_t len)
+int flash_mapped_erase(uint32_t address)
 {
-    const int err = flash_check_program(&flash, address, bytes, len);
-
-    return err ? err : cfi_program(cfi, address, bytes, len);
+    return cfi_erase(cfi, address);
 }
-
-static int flash_erase(uint32_t address)
-{
-    const int err = flash_check_erase(&flash, address);
-
-    return err ? err : cfi_erase(cfi, address);
-}
-
-static const struct hal_flash flash = {
-    .read = flash_read,
-    .program = flash_program,
-    .erase = flash_erase,
-    .bytes = BOARD_FLASH_BYTES,
-    .erase_bytes = BOARD_FLASH_ERASE_BYTES,
-    .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
-};
 
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
 static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = cycle_ticks };
 static const struct hal_reset reset = { .cause = noinit_cause, .now = reset_now };
 static const struct hal_id id = { .read = id_read };
 const struct hal hal = {
-    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
+    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash_mapped,
 };
 
 void hal_init(void)

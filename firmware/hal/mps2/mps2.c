@@ -6,7 +6,7 @@
 
 #include "board_config.h"
 #include "cortexm.h"
-#include "flash_check.h"
+#include "flash_mapped.h"
 #include "hal.h"
 #include "mmio.h"
 #include "noinit.h"
@@ -111,50 +111,24 @@ static size_t id_read(uint8_t *id, size_t cap)
     return 0; /* the SCC registers name the FPGA image, not this board */
 }
 
-static const struct hal_flash flash;
-
-static int flash_read(uint32_t address, void *bytes, uint32_t len)
+int flash_mapped_program(uint32_t address, const uint8_t *bytes, uint32_t len)
 {
-    const int err = flash_check_read(&flash, address, len);
-
-    if (!err) {
-        memcpy(bytes, (const void *)(uintptr_t)(BOARD_FLASH_BASE + address), len);
-    }
-    return err;
-}
-
-static int flash_program(uint32_t address, const void *bytes, uint32_t len)
-{
-    const int err = flash_check_program(&flash, address, bytes, len);
-    const uint8_t *p = bytes;
-
-    for (uint32_t at = 0; !err && at < len; at += 4) {
+    for (uint32_t at = 0; at < len; at += 4) {
         uint32_t word;
 
-        memcpy(&word, p + at, sizeof word);
+        memcpy(&word, bytes + at, sizeof word);
         mmio_write32(BOARD_FLASH_BASE + address + at, word);
     }
-    return err;
+    return 0;
 }
 
-static int flash_erase(uint32_t address)
+int flash_mapped_erase(uint32_t address)
 {
-    const int err = flash_check_erase(&flash, address);
-
-    for (uint32_t at = 0; !err && at < BOARD_FLASH_ERASE_BYTES; at += 4) {
+    for (uint32_t at = 0; at < BOARD_FLASH_ERASE_BYTES; at += 4) {
         mmio_write32(BOARD_FLASH_BASE + address + at, UINT32_MAX);
     }
-    return err;
+    return 0;
 }
-
-static const struct hal_flash flash = {
-    .read = flash_read,
-    .program = flash_program,
-    .erase = flash_erase,
-    .bytes = BOARD_FLASH_BYTES,
-    .erase_bytes = BOARD_FLASH_ERASE_BYTES,
-    .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
-};
 
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
 static const struct hal_uart kept = { .read = kept_read, .write = uart_write };
@@ -163,7 +137,7 @@ static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = cortexm_s
 static const struct hal_reset reset = { .cause = noinit_cause, .now = cortexm_reset };
 static const struct hal_id id = { .read = id_read };
 const struct hal hal = {
-    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
+    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash_mapped,
     .radio = &radio,
 };
 

@@ -3,11 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0
  * Addresses: QEMU, hw/riscv/virt.c; registers: SiFive FU540-C000 manual, "CLINT" and
  * "Platform-Level Interrupt Controller". */
-#include <string.h>
-
 #include "board_config.h"
 #include "cfi.h"
-#include "flash_check.h"
+#include "flash_mapped.h"
 #include "hal.h"
 #include "mmio.h"
 #include "noinit.h"
@@ -77,53 +75,25 @@ static size_t id_read(uint8_t *id, size_t cap)
     return 0;
 }
 
-static const struct hal_flash flash;
 static const struct cfi cfi = { .base = BOARD_FLASH_BASE, .width = BOARD_FLASH_PROGRAM_BYTES };
 
-static int flash_read(uint32_t address, void *bytes, uint32_t len)
+int flash_mapped_program(uint32_t address, const uint8_t *bytes, uint32_t len)
 {
-    const int err = flash_check_read(&flash, address, len);
+    const uint32_t masked = riscv_mask(); /* riscv_interrupt() lies in this flash */
+    const int err = cfi_program(cfi, address, bytes, len);
 
-    if (!err) {
-        memcpy(bytes, (const void *)(uintptr_t)(BOARD_FLASH_BASE + address), len);
-    }
+    riscv_unmask(masked);
     return err;
 }
 
-static int flash_program(uint32_t address, const void *bytes, uint32_t len)
+int flash_mapped_erase(uint32_t address)
 {
-    int err = flash_check_program(&flash, address, bytes, len);
+    const uint32_t masked = riscv_mask();
+    const int err = cfi_erase(cfi, address);
 
-    if (!err) {
-        const uint32_t masked = riscv_mask(); /* riscv_interrupt() lies in this flash */
-
-        err = cfi_program(cfi, address, bytes, len);
-        riscv_unmask(masked);
-    }
+    riscv_unmask(masked);
     return err;
 }
-
-static int flash_erase(uint32_t address)
-{
-    int err = flash_check_erase(&flash, address);
-
-    if (!err) {
-        const uint32_t masked = riscv_mask();
-
-        err = cfi_erase(cfi, address);
-        riscv_unmask(masked);
-    }
-    return err;
-}
-
-static const struct hal_flash flash = {
-    .read = flash_read,
-    .program = flash_program,
-    .erase = flash_erase,
-    .bytes = BOARD_FLASH_BYTES,
-    .erase_bytes = BOARD_FLASH_ERASE_BYTES,
-    .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
-};
 
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
 static const struct hal_uart kept = { .read = kept_read, .write = uart_write };
@@ -131,7 +101,7 @@ static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = mtime_tic
 static const struct hal_reset reset = { .cause = noinit_cause, .now = reset_now };
 static const struct hal_id id = { .read = id_read };
 const struct hal hal = {
-    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
+    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash_mapped,
 };
 
 void hal_init(void)

@@ -5,7 +5,7 @@
 
 #include "board_config.h"
 #include "cortexm.h"
-#include "flash_check.h"
+#include "flash_mapped.h"
 #include "hal.h"
 #include "mmio.h"
 #include "noinit.h"
@@ -249,29 +249,12 @@ static size_t id_read(uint8_t *id, size_t cap)
     return len;
 }
 
-static const struct hal_flash flash;
-
-static int flash_read(uint32_t address, void *bytes, uint32_t len)
-{
-    const int err = flash_check_read(&flash, address, len);
-
-    if (!err) {
-        memcpy(bytes, (const void *)(uintptr_t)(BOARD_FLASH_BASE + address), len);
-    }
-    return err;
-}
-
 /* Bytes of a page that are not meant are programmed with ones, which leaves them as they are. */
-static int flash_program(uint32_t address, const void *bytes, uint32_t len)
+int flash_mapped_program(uint32_t address, const uint8_t *bytes, uint32_t len)
 {
-    const int err = flash_check_program(&flash, address, bytes, len);
-    const uint8_t *p = bytes;
     uint8_t page[PAGE_BYTES];
     struct rom rom;
 
-    if (err) {
-        return err;
-    }
     rom_open(&rom);
     while (len > 0) {
         const uint32_t offset = address % PAGE_BYTES;
@@ -279,42 +262,30 @@ static int flash_program(uint32_t address, const void *bytes, uint32_t len)
         const uint32_t part = len < room ? len : room;
 
         memset(page, 0xff, sizeof page);
-        memcpy(page + offset, p, part);
+        memcpy(page + offset, bytes, part);
         program_page(&rom, address - offset, page);
-        p += part;
+        bytes += part;
         address += part;
         len -= part;
     }
     return 0;
 }
 
-static int flash_erase(uint32_t address)
+int flash_mapped_erase(uint32_t address)
 {
-    const int err = flash_check_erase(&flash, address);
     struct rom rom;
 
-    if (!err) {
-        rom_open(&rom);
-        erase_sector(&rom, address);
-    }
-    return err;
+    rom_open(&rom);
+    erase_sector(&rom, address);
+    return 0;
 }
-
-static const struct hal_flash flash = {
-    .read = flash_read,
-    .program = flash_program,
-    .erase = flash_erase,
-    .bytes = BOARD_FLASH_BYTES,
-    .erase_bytes = BOARD_FLASH_ERASE_BYTES,
-    .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
-};
 
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
 static const struct hal_clock clock = { .hz = TIMER_HZ, .ticks = timer_ticks };
 static const struct hal_reset reset = { .cause = noinit_cause, .now = reset_now };
 static const struct hal_id id = { .read = id_read };
 const struct hal hal = {
-    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
+    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash_mapped,
 };
 
 static void leave_reset(uint32_t blocks)

@@ -304,8 +304,9 @@ def rom_sources(core: Core) -> tuple[Path, ...]:
 def hal_folders(board: Board) -> tuple[Path, ...]:
     """The folders of firmware/hal a board is made of, relative to ROOT."""
     hal = Path("firmware/hal")
-    vendor = (hal / "espressif",) if board.rom else ()
-    return (hal, hal / core_folder(board.core), *vendor, hal / firmware_of(board).hal)
+    firmware = firmware_of(board)
+    family = (hal / firmware.family,) if firmware.family else ()
+    return (hal, hal / core_folder(board.core), *family, hal / firmware.hal)
 
 
 def core_folder(core: Core) -> str:

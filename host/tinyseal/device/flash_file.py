@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
 from intelhex import IntelHex, IntelHexError
 
 from tinyseal.board import Board
@@ -71,3 +73,20 @@ def _parts(board: Board, image: Path, storage: bytes | None) -> list[tuple[int, 
     if storage is not None:
         parts.append((board.partitions("storage")[0].offset, storage))
     return parts
+
+
+def elf_bytes(elf: Path, start: int, end: int) -> bytes:
+    """What an ELF puts from `start` on, below `end`. DeviceError if it is none."""
+    try:
+        with elf.open("rb") as file:
+            parts = [
+                (s["p_paddr"] - start, s.data())
+                for s in ELFFile(file).iter_segments("PT_LOAD")
+                if start <= s["p_paddr"] < end and s["p_filesz"]
+            ]
+    except (OSError, ELFError) as e:
+        raise DeviceError(f"{elf}: not an ELF file that can be read: {e}") from e
+    out = bytearray(b"\xff" * max((at + len(data) for at, data in parts), default=0))
+    for at, data in parts:
+        out[at : at + len(data)] = data
+    return bytes(out)

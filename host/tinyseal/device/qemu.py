@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import select
 import shutil
-import signal
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from tinyseal.board import Board, Runner
 from tinyseal.codegen.firmware import bootloader_place
-from tinyseal.device.flash_file import open_flash
+from tinyseal.device.process import START_SECONDS, ProcessBoard
 from tinyseal.errors import DeviceError
 
-START_SECONDS: Final = 20.0
-_PR_SET_PDEATHSIG: Final = 1
 _GDB_BYTES: Final = 1024  # of one packet
 
 
@@ -34,8 +29,8 @@ def _filled(arg: str, files: Mapping[str, str]) -> str:
     return arg.format(**files)
 
 
-class QemuBoard:
-    """A device/virtual.py VirtualBoard that is a QEMU."""
+class QemuBoard(ProcessBoard):
+    """A QEMU."""
 
     def __init__(
         self,
@@ -49,24 +44,21 @@ class QemuBoard:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """As `power_up` of device/virtual.py."""
-        self._name = board.name
+        super().__init__(board)
         self._clock = clock
         self._text = b""
-        self._remarks = tempfile.TemporaryFile()  # noqa: SIM115  closed with the board
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  closed with the board
         self._runner = runner
         self._board = board
         self._flash = flash  # the file to keep it in; None: it is forgotten
         self._holds_flash = False  # what the file had
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._scratch = tempfile.TemporaryDirectory(prefix="tinyseal-flash-")
         if runner.flash_file_bytes is not None:
-            flash = flash or Path(self._scratch.name) / "flash.bin"
-            open_flash(board, flash, image, storage)
+            flash = self._open_flash(board, flash, image, storage)
         elif flash is not None:
             raise DeviceError(f"{board.name}: keeps no flash in a file")
         has_radio = board.firmware is not None and board.firmware.radio_base is not None
         files = {"elf": str(elf), "flash": str(flash)}
-        self._process = subprocess.Popen(
+        self._spawn(
             [
                 runner.binary,
                 *(_filled(arg, files) for arg in runner.args),
@@ -75,10 +67,7 @@ class QemuBoard:
                 *("-chardev", "pty,id=console", "-serial", "chardev:console"),
                 *(("-chardev", "pty,id=radio", "-serial", "chardev:radio") if has_radio else ()),
             ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._remarks,
-            preexec_fn=self._die_with_parent,
+            stderr=self._complaints,
         )
         try:
             self._command("qmp_capabilities")
@@ -94,10 +83,6 @@ class QemuBoard:
         except BaseException:
             self.close()
             raise
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def _in_memory(self) -> tuple[int, int]:
         """Address and bytes of the flash without the bootloader at its start, which QEMU puts
@@ -173,14 +158,14 @@ class QemuBoard:
         if self._runner.flash_write_behind or self._runner.flash_in_memory:
             self._command("stop")
         else:
-            self._process.send_signal(signal.SIGSTOP)
+            super().freeze()
 
     def kill(self) -> None:
         """Power off, at once: SIGKILL, after what `freeze` says."""
-        self.freeze()
-        self._take_flash()
-        self._process.kill()
-        self._process.wait()
+        if self._process.poll() is None:
+            self.freeze()
+            self._take_flash()
+        super().kill()
 
     def close(self) -> None:
         """Ends QEMU; the flash is in the file. May be called twice."""
@@ -193,20 +178,8 @@ class QemuBoard:
         finally:
             self._process.kill()
             self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout, self._remarks):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
-            self._scratch.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def _die_with_parent(self) -> None:
-        self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            self._complaints.close()
+            super().close()
 
     def _command(self, execute: str, arguments: Mapping[str, str | int] | None = None) -> Any:
         """One QMP command and its answer (QEMU Machine Protocol specification)."""
@@ -248,8 +221,8 @@ class QemuBoard:
     def _last_words(self) -> str:
         """QEMU's own error, which begins with the program's name; hints may follow it."""
         code = self._process.wait()
-        self._remarks.seek(0)
-        lines = self._remarks.read().decode(errors="replace").splitlines()
+        self._complaints.seek(0)
+        lines = self._complaints.read().decode(errors="replace").splitlines()
         said = [line for line in lines if line.startswith("qemu-")]
         return said[-1] if said else f"ended with code {code}"
 

@@ -9,9 +9,10 @@ from typing import Protocol, Self
 
 from tinyseal.board import Board
 from tinyseal.build.firmware import ROOT, Request
-from tinyseal.device.host import HostBoard, UnicornBoard
+from tinyseal.device.host import HostBoard
 from tinyseal.device.qemu import QemuBoard
 from tinyseal.device.rp2040 import Rp2040Board
+from tinyseal.device.unicorn_board import UnicornBoard
 from tinyseal.errors import DeviceError
 
 
@@ -82,10 +83,10 @@ def power_up(
         return QemuBoard(board, board.runner, elf, extra, flash, image, storage)
     if extra:
         raise DeviceError(f"{board.name}: is no QEMU board; this needs one")
-    if board.runner.kind == "rp2040js":
-        return Rp2040Board(board, board.runner, elf, flash, image, storage)
-    kind = UnicornBoard if board.runner.kind == "unicorn" else HostBoard
-    return kind(board, elf, flash, image, storage)
+    if board.runner.kind == "host":
+        return HostBoard(board, elf, flash, image, storage)
+    kind = UnicornBoard if board.runner.kind == "unicorn" else Rp2040Board
+    return kind(board, board.runner, elf, flash, image, storage)
 
 
 def start(request: Request, extra: Sequence[str] = (), flash: Path | None = None) -> VirtualBoard:

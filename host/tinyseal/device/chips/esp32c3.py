@@ -1,28 +1,18 @@
-"""An ESP32-C3 around Unicorn's RV32: ROM loader, UART 0, SPI1 with a NOR flash, cache and MMU,
-watchdogs, system timer, reset and eFuses.
-
-Run as a process: `python -m tinyseal.device.esp32c3 FLASH BASE:BYTES...`; prints its console's
-pseudo-terminal, and waits for a line before it starts. Written from ESP-IDF's soc/esp32c3 headers
-and the flash's data sheet, apart from the drivers. What they must not do ends it with a line that
-says why.
+"""An ESP32-C3: ROM loader, UART 0, SPI1 with a NOR flash, cache and MMU, watchdogs, system timer,
+reset and eFuses. Written from ESP-IDF's soc/esp32c3 headers and the flash's data sheet.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import importlib
 import mmap
-import os
-import pty
-import select
 import struct
-import sys
-import time
-import tty
-from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from tinyseal.device.chips.chip import Chip, Stopped
 
 PAGE: Final = 0x10000
 DATA_VIEW: Final = 0x3C000000
@@ -32,7 +22,6 @@ FIFO_BYTES: Final = 128
 TIMER_HZ: Final = 16_000_000
 NOR_BUSY_READS: Final = 3  # status reads until an erase or a program is done
 BITES_AFTER: Final = 100_000  # register accesses, if a watchdog still runs
-IDLE_READS: Final = 200  # of an empty console, before the processor is put to sleep for a moment
 MAC: Final = bytes.fromhex("7cdfa1b2c3d4")
 
 POWER_ON: Final = 1  # reset_reasons.h
@@ -41,10 +30,6 @@ WATCHDOGS: Final = {0x6001F048: (31, 14), 0x60020048: (31, 14), 0x60008090: (31,
 LOCKS: Final = {0x6001F064: 0x6001F048, 0x60020064: 0x60020048, 0x600080A8: 0x60008090}
 WDT_KEY: Final = 0x50D83AA1
 SWD_KEY: Final = 0x8F1D312A
-
-
-class Stopped(Exception):
-    """The chip cannot go on; the words say why."""
 
 
 def load_rom_image(flash: bytes) -> tuple[int, list[tuple[int, bytes]]]:
@@ -109,57 +94,31 @@ class Nor:
         self.busy_reads = NOR_BUSY_READS
 
 
-class Chip:
-    """Registers and memory around the processor."""
+class Esp32C3(Chip):
+    """Its ROM starts what lies in the flash."""
 
-    def __init__(self, flash: Path, memory: list[tuple[int, int]]) -> None:
-        unicorn = importlib.import_module("unicorn")
-        importlib.import_module("unicorn.riscv_const")
-        self.unicorn: Any = unicorn  # its types are incomplete
-        self.file = flash.open("r+b")
-        self.nor = Nor(mmap.mmap(self.file.fileno(), 0))
-        self.view = (ctypes.c_char * len(self.nor.cells))()
-        self.uc: Any = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32)
+    def __init__(self, flash: Path, boot: bytes, memory: Sequence[tuple[int, int]]) -> None:
+        assert not boot
+        super().__init__("RISCV", ("RISCV32",), flash)
+        self.nor = Nor(self.cells)
+        self.view = (ctypes.c_char * len(self.cells))()
         for base, size in memory:
             self.uc.mem_map(base, size)
         for base in (DATA_VIEW, FETCH_VIEW):
-            self.uc.mem_map_ptr(base, len(self.nor.cells), unicorn.UC_PROT_NONE, self.view)
-        self.uc.mmio_map(0x60000000, 0x100000, self.read, None, self.write, None)
-        self.master, self.slave = pty.openpty()
-        tty.setraw(self.slave)
-        self.input: deque[int] = deque()
-        self.idle_reads = 0
-        self.fault: Stopped | None = None
+            self.uc.mem_map_ptr(base, len(self.cells), self.unicorn.UC_PROT_NONE, self.view)
+        self.map_registers(0x60000000, 0x100000)
         self.values: dict[int, int] = {}
         self.mmu: dict[int, int] = {}
         self.shown: set[int] = set()  # pages that the cache may hold
-        self.is_resetting = self.cache_changes = False
+        self.cache_changes = False
         self.cause, self.accesses, self.latched = POWER_ON, 0, 0
 
-    def run(self) -> None:
-        """For ever; Stopped says why not."""
-        while True:
-            self._power_on()
-            pc, self.cause = self._load(), SOFTWARE
-            while not self.is_resetting:
-                try:
-                    self.uc.emu_start(pc, 0xFFFFFFFF)
-                except self.unicorn.UcError as e:
-                    if self.fault is None:
-                        pc = self._pc()
-                        raise Stopped(f"processor at 0x{pc:08x}: {e}") from e
-                if self.fault is not None:
-                    raise self.fault
-                if self.cache_changes:
-                    self._show()
-                pc = self._pc()
+    def _number(self, name: str) -> int:
+        return int(getattr(self.constants, f"UC_RISCV_REG_{name}"))
 
-    def _pc(self) -> int:
-        return int(self.uc.reg_read(self.unicorn.riscv_const.UC_RISCV_REG_PC))
-
-    def _power_on(self) -> None:
+    def start(self) -> int:
         """Registers as the ROM leaves them: it has started two watchdogs."""
-        self.is_resetting, self.accesses = False, 0
+        self.accesses = 0
         self.mmu.clear()
         self.values = {
             0x6001F048: 1 << 14, 0x60008090: 1 << 12, 0x60002008: 1 << 24 | 1 << 13,
@@ -168,10 +127,17 @@ class Chip:
             0x60008038: self.cause, 0x600C40B0: 1,
             0x60008844: int.from_bytes(MAC[2:], "big"), 0x60008848: int.from_bytes(MAC[:2], "big"),
         }  # fmt: skip
+        self.cause = SOFTWARE
         self._show()
+        return self._load()
+
+    def resume(self) -> int:
+        if self.cache_changes:
+            self._show()
+        return self.register("PC")
 
     def _load(self) -> int:
-        entry, segments = load_rom_image(bytes(self.nor.cells[: 1 << 20]))
+        entry, segments = load_rom_image(bytes(self.cells[: 1 << 20]))
         for address, data in segments:
             self.uc.mem_write(address, data)
         return entry
@@ -181,23 +147,19 @@ class Chip:
         self.cache_changes = False
         is_on = bool(self.values[0x600C4000] & 1) and not self.values[0x600C4004] & 3
         if is_on:
-            for page in range(len(self.nor.cells) // PAGE):
+            for page in range(len(self.cells) // PAGE):
                 entry = self.mmu.get(page)
                 wanted = None if entry is None or entry > 0xFF else entry
                 if wanted is not None and page not in self.shown:
-                    data = self.nor.cells[wanted * PAGE : (wanted + 1) * PAGE]
+                    data = self.cells[wanted * PAGE : (wanted + 1) * PAGE]
                     ctypes.memmove(ctypes.addressof(self.view) + page * PAGE, data, PAGE)
                     self.shown.add(page)
             self.uc.ctl_flush_tb()
         access = self.unicorn.UC_PROT_NONE
         data = self.unicorn.UC_PROT_READ if is_on else access
         fetch = self.unicorn.UC_PROT_READ | self.unicorn.UC_PROT_EXEC if is_on else access
-        self.uc.mem_protect(DATA_VIEW, len(self.nor.cells), data)
-        self.uc.mem_protect(FETCH_VIEW, len(self.nor.cells), fetch)
-
-    def _stop(self, why: Stopped) -> None:
-        self.fault = self.fault or why
-        self.uc.emu_stop()
+        self.uc.mem_protect(DATA_VIEW, len(self.cells), data)
+        self.uc.mem_protect(FETCH_VIEW, len(self.cells), fetch)
 
     def _turn(self) -> None:
         self.accesses += 1
@@ -206,21 +168,14 @@ class Chip:
                 if any(self.values.get(address, 0) >> bit & 1 for bit in bits):
                     raise Stopped(f"the watchdog at {address:#x} bites")
 
-    def read(self, uc: Any, offset: int, size: int, data: Any) -> int:
-        try:
-            self._turn()
-            return self._read(0x60000000 + offset)
-        except Stopped as e:
-            self._stop(e)
-            return 0
-
-    def _read(self, address: int) -> int:
+    def load(self, address: int) -> int:
+        self._turn()
         if address == 0x6000001C:
-            return self._received()
+            return self.line.look(FIFO_BYTES)
         if address == 0x60000000:
-            if not self.input:
+            if not self.line.received:
                 raise Stopped("UART: read of an empty FIFO")
-            return self.input.popleft()
+            return self.line.received.popleft()
         if address == 0x600C4028:
             return 2
         if address == 0x60023004:
@@ -235,26 +190,8 @@ class Chip:
             return 0
         raise Stopped(f"read of 0x{address:08x}")
 
-    def _received(self) -> int:
-        """UART_STATUS. Bytes beyond the FIFO wait in the line."""
-        room = FIFO_BYTES - len(self.input)
-        if not self.input:
-            self.idle_reads += 1
-            pause = 0.002 if self.idle_reads > IDLE_READS else 0.0
-            if select.select([self.master], [], [], pause)[0]:
-                self.input.extend(os.read(self.master, room))
-        if self.input:
-            self.idle_reads = 0
-        return len(self.input)
-
-    def write(self, uc: Any, offset: int, size: int, value: int, data: Any) -> None:
-        try:
-            self._turn()
-            self._write(0x60000000 + offset, value)
-        except Stopped as e:
-            self._stop(e)
-
-    def _write(self, address: int, value: int) -> None:
+    def store(self, address: int, value: int) -> None:
+        self._turn()
         if address == 0x60000000:
             self._send(value & 0xFF)
         elif 0x600C5000 <= address < 0x600C5200:
@@ -280,12 +217,11 @@ class Chip:
             if self.values[address] != value:
                 self.values[address] = value
                 self.cache_changes = True
-                self.uc.emu_stop()
+                self.stop()
         elif address == 0x60008000 and value >> 31:
-            self.is_resetting = True
-            self.uc.emu_stop()
+            self.reset()
         elif address == 0x60023004:
-            self.latched = int(time.monotonic() * TIMER_HZ)
+            self.latched = self.now(TIMER_HZ)
         else:
             self.values[address] = value
 
@@ -297,7 +233,7 @@ class Chip:
         baud = 40e6 / ((divider & 0xFFF) + (divider >> 20 & 15) / 16)
         if not 114_000 < baud < 116_400 or self.values[0x60000020] & 0x3F != 0x1C:
             raise Stopped(f"UART: sends at {baud:.0f} Bd")
-        os.write(self.master, bytes([byte]))
+        self.line.send(byte)
 
     def _exchange(self, command: int) -> None:
         """SPI1: USER says which phases there are."""
@@ -327,20 +263,3 @@ class Chip:
         answer = self.nor.command(code, address, out)
         if user >> 28 & 1:
             self.values[0x60002058] = answer
-
-
-def main() -> None:
-    flash, *memory = sys.argv[1:]
-    sizes = [(int(base), int(size)) for base, size in (m.split(":") for m in memory)]
-    chip = Chip(Path(flash), sizes)
-    print(f"{os.ttyname(chip.slave)}\nnone", flush=True)
-    if not sys.stdin.readline():
-        return
-    try:
-        chip.run()
-    except Stopped as e:
-        sys.exit(f"esp32c3: {e}")
-
-
-if __name__ == "__main__":
-    main()

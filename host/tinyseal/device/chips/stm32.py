@@ -1,0 +1,504 @@
+"""ST's STM32: RCC, GPIO, USART, TIM2, IWDG, flash controller, unique id. After the reference
+manuals RM0351 (L475) and RM0433 (H743) and ST's CMSIS headers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Final
+
+from tinyseal.device.chips.chip import Stopped
+from tinyseal.device.chips.cortexm import Block, CortexM
+
+UNIQUE_ID: Final = (0x00340021, 0x34385116, 0x30343432)
+BUSY_READS: Final = 3  # of a status register, until flash is done
+BAUD: Final = 115200
+KEYS: Final = (0x45670123, 0xCDEF89AB)
+
+
+class Rcc(Block):
+    """Reset and clock control. `gates`: the register and bit that give a block its clock."""
+
+    def __init__(self, values: Mapping[int, int], gates: Mapping[int, tuple[int, int]]) -> None:
+        super().__init__("RCC", values)
+        self.gates = gates
+
+    def check(self, base: int) -> None:
+        if base in self.gates:
+            register, bit = self.gates[base]
+            if not self.values[register] >> bit & 1:
+                raise Stopped(f"RCC: the block at 0x{base:08x} has no clock")
+
+
+class Gpio(Block):
+    def __init__(self, modes: int) -> None:
+        super().__init__(
+            "GPIO", {0x00: modes, 0x04: 0, 0x08: 0, 0x0C: 0, 0x14: 0, 0x20: 0, 0x24: 0}
+        )
+
+    def function(self, pin: int) -> int | None:
+        """The alternate function; None if the pin has none."""
+        if self.values[0x00] >> 2 * pin & 3 != 2:
+            return None
+        return self.values[0x20 + 4 * (pin // 8)] >> 4 * (pin % 8) & 15
+
+
+class Usart(Block):
+    """The one with ISR and ICR; a byte that has no place waits in the line."""
+
+    def __init__(self, chip: Stm32, pins: Sequence[int]) -> None:
+        super().__init__("USART", {0x00: 0, 0x04: 0, 0x08: 0, 0x0C: 0, 0x2C: 0})
+        self.chip, self.pins = chip, pins
+
+    def _check(self, enable: int) -> None:
+        if not self.values[0x00] & 1 or not self.values[0x00] & enable:
+            raise Stopped("USART: not enabled")
+        baud = self.chip.usart_hz() / max(self.values[0x0C], 1)
+        if abs(baud / BAUD - 1) > 0.01 or self.values[0x04] or self.values[0x2C]:
+            raise Stopped(f"USART: {baud:.0f} Bd")
+        if any(self.chip.pins.function(pin) != 7 for pin in self.pins):
+            raise Stopped("USART: its pins are not its own")
+
+    def _has_byte(self) -> bool:
+        return self.values[0x00] & 5 == 5 and self.chip.line.look(1) > 0
+
+    def load(self, offset: int) -> int:
+        if offset == 0x1C:
+            return 0xC0 | (0x20 if self._has_byte() else 0)
+        if offset == 0x24:
+            self._check(1 << 2)
+            if not self.chip.line.received:
+                raise Stopped("USART: read of RDR without a byte")
+            return self.chip.line.received.popleft()
+        return super().load(offset)
+
+    def store(self, offset: int, value: int) -> None:
+        if offset == 0x28:
+            self._check(1 << 3)
+            self.chip.line.send(value & 0xFF)
+        elif offset == 0x0C and self.values[0x00] & 1:
+            raise Stopped("USART: BRR written while it is enabled")
+        elif offset != 0x20:
+            super().store(offset, value)
+
+    def asserts_interrupt(self) -> bool:
+        return bool(self.values[0x00] >> 5 & 1) and self._has_byte()
+
+
+class Timer(Block):
+    """TIM2, counting up over 32 bits."""
+
+    def __init__(self, chip: Stm32) -> None:
+        super().__init__("TIM2", {0x00: 0, 0x28: 0, 0x2C: 0xFFFFFFFF})
+        self.chip = chip
+        self.prescaler = 1
+        self.start = 0
+
+    def _ticks(self) -> int:
+        return self.chip.now(self.chip.timer_hz()) // self.prescaler
+
+    def load(self, offset: int) -> int:
+        if offset != 0x24:
+            return super().load(offset)
+        self.chip.look_at_timer()
+        return (self._ticks() - self.start) & 0xFFFFFFFF if self.values[0x00] & 1 else 0
+
+    def store(self, offset: int, value: int) -> None:
+        if offset == 0x14 and value == 1:
+            self.prescaler = self.values[0x28] + 1
+            self.start = self._ticks()
+        else:
+            super().store(offset, value)
+
+
+class Watchdog(Block):
+    """IWDG."""
+
+    def __init__(self, chip: Stm32) -> None:
+        super().__init__("IWDG", {0x04: 0, 0x08: 0xFFF, 0x0C: 0})
+        self.chip = chip
+        self.is_running = self.is_open = False
+        self.fed = 0
+
+    def seconds_left(self) -> float:
+        period = (self.values[0x08] + 1) * (4 << min(self.values[0x04], 6)) / 32000
+        return period - (self.chip.now(1000) - self.fed) / 1000
+
+    def store(self, offset: int, value: int) -> None:
+        if offset == 0x00:
+            self.is_open = value == 0x5555
+            self.is_running = self.is_running or value == 0xCCCC
+            if value in (0xAAAA, 0xCCCC):
+                self.fed = self.chip.now(1000)
+        elif offset in (0x04, 0x08) and self.is_open:
+            super().store(offset, value)
+        else:
+            raise Stopped(f"IWDG: {value:#x} to register {offset:#x}")
+
+
+class Bank:
+    """One bank of flash and its controller's lock: cells, and words on their way there."""
+
+    def __init__(self, chip: Stm32, first: int, size: int, unit: int) -> None:
+        self.chip, self.first, self.size, self.unit = chip, first, size, unit
+        self.keys: list[int] = []
+        self.is_locked = True
+        self.busy = 0
+        self.waiting: list[int] = []  # places of words of a unit that is not whole
+
+    def key(self, value: int) -> None:
+        self.keys.append(value)
+        if not self.is_locked or self.keys != list(KEYS[: len(self.keys)]):
+            raise Stopped(f"flash: key {value:#x} out of turn")
+        self.is_locked = len(self.keys) < len(KEYS)
+
+    def lock(self) -> None:
+        if self.waiting or self.busy:
+            raise Stopped("flash: locked in the middle of something")
+        self.is_locked = True
+        self.keys = []
+
+    def is_busy(self) -> bool:
+        """Asked by reading the status register."""
+        self.busy = max(self.busy - 1, 0)
+        return self.busy > 0
+
+    def erase(self, offset: int, size: int) -> None:
+        self._must_be_ready()
+        if offset + size > self.size:
+            raise Stopped(f"flash: erase at {offset:#x} of a bank")
+        at = self.first + offset
+        self.chip.cells[at : at + size] = b"\xff" * size
+        self.busy = BUSY_READS
+
+    def program(self, place: int) -> None:
+        """A word of a unit, in order, none twice: it has an ECC."""
+        self._must_be_ready()
+        wanted = self.waiting[-1] + 4 if self.waiting else place - place % self.unit
+        if place != wanted:
+            raise Stopped(f"flash: word at {place:#x} of a unit of {self.unit} B, out of order")
+        if not self.waiting and self.chip.cells[place : place + self.unit] != b"\xff" * self.unit:
+            raise Stopped(f"flash: the unit at {place:#x} is not erased")
+        self.waiting.append(place)
+        if 4 * len(self.waiting) == self.unit:
+            self.waiting = []
+            self.busy = BUSY_READS
+
+    def _must_be_ready(self) -> None:
+        if self.is_locked or self.busy:
+            raise Stopped("flash: locked, or busy")
+
+
+class FlashL4(Block):
+    """RM0351, "Embedded Flash memory": pages of 2 kB in two banks, double words."""
+
+    def __init__(self, chip: Stm32) -> None:
+        super().__init__("FLASH", {0x00: 0x600, 0x10: 0, 0x14: 0xC0000000})
+        self.chip = chip
+        self.bank = Bank(chip, 0, len(chip.cells), 8)  # one lock for both
+        self.is_stale = False  # caches hold what was there before
+
+    def load(self, offset: int) -> int:
+        return 1 << 16 if offset == 0x10 and self.bank.is_busy() else super().load(offset)
+
+    def store(self, offset: int, value: int) -> None:
+        if offset == 0x00:
+            caches = value >> 9 & 3
+            if value >> 11 & 3 and caches:
+                raise Stopped("FLASH: a cache is reset while it is on")
+            self.is_stale = self.is_stale and value >> 11 & 3 != 3
+            if self.is_stale and caches:
+                raise Stopped("FLASH: a cache is on that holds what was there before")
+            super().store(offset, value)
+        elif offset == 0x08:
+            self.bank.key(value)
+        elif offset == 0x14:
+            self._control(value)
+        elif offset != 0x10:  # flags, of which none is ever set here
+            super().store(offset, value)
+
+    def _control(self, value: int) -> None:
+        if self.bank.is_locked:
+            raise Stopped("FLASH: CR is locked")
+        if value >> 31:
+            self.bank.lock()
+        elif value >> 16 & 1:
+            if value & 0xFFFF & ~0x802 & ~(0xFF << 3):
+                raise Stopped(f"FLASH: CR {value:#x}")
+            at = (value >> 11 & 1) * 0x80000 + (value >> 3 & 0xFF) * 0x800
+            self.bank.erase(at, 0x800)
+            self.is_stale = True
+            value &= ~(1 << 16)
+        super().store(0x14, value)
+
+    def program(self, place: int) -> None:
+        if self.values[0x14] & 0x7 != 1:
+            raise Stopped(f"FLASH: store to {place:#x} without PG")
+        self.bank.program(place)
+        self.is_stale = True
+
+
+class FlashH7(Block):
+    """RM0433, "Embedded flash memory": two banks of eight sectors, words of 32 bytes."""
+
+    def __init__(self, chip: Stm32) -> None:
+        both = {bank + register: 0 for bank in (0, 0x100) for register in (0x10, 0x14)}
+        super().__init__("FLASH", {0x00: 0x37, 0x0C: 0x31, 0x10C: 0x31, **both})
+        self.banks = [Bank(chip, 0, 0x100000, 32), Bank(chip, 0x100000, 0x100000, 32)]
+
+    def load(self, offset: int) -> int:
+        bank, register = self.banks[offset >> 8], offset & 0xFF
+        return 1 << 2 if register == 0x10 and bank.is_busy() else super().load(offset)
+
+    def store(self, offset: int, value: int) -> None:
+        bank, register = self.banks[offset >> 8], offset & 0xFF
+        if register == 0x04:
+            bank.key(value)
+        elif register == 0x0C:
+            if bank.is_locked:
+                raise Stopped("FLASH: CR is locked")
+            if value & 1:
+                bank.lock()
+            elif value >> 7 & 1:
+                if value & 0x7F != 0x34:
+                    raise Stopped(f"FLASH: CR {value:#x}")
+                bank.erase((value >> 8 & 7) * 0x20000, 0x20000)
+                value &= ~(1 << 7)
+            super().store(offset, value)
+        else:
+            super().store(offset, value)
+
+    def program(self, place: int) -> None:
+        number = place >> 20
+        if self.values[0x0C + 0x100 * number] & 0xE != 2:
+            raise Stopped(f"FLASH: store to {place:#x} without PG")
+        self.banks[number].program(place)
+
+
+class Stm32(CortexM):
+    flash_base = 0x08000000
+    block_bytes = 0x400
+    pins: Gpio
+
+    def __init__(self, flash: Path, boot: bytes, memory: Sequence[tuple[int, int]]) -> None:
+        super().__init__(flash, boot, memory)
+        self.is_first = True
+
+    @abstractmethod
+    def usart_hz(self) -> float:
+        """Of the clock the console's USART gets."""
+
+    @abstractmethod
+    def timer_hz(self) -> int:
+        """Of the clock TIM2 gets."""
+
+    @property
+    @abstractmethod
+    def rcc(self) -> Rcc: ...
+
+    def load(self, address: int) -> int:
+        self._check_clock(address)
+        return super().load(address)
+
+    def store(self, address: int, value: int) -> None:
+        self._check_clock(address)
+        super().store(address, value)
+
+    def _check_clock(self, address: int) -> None:
+        self.rcc.check(address - address % self.block_bytes)
+
+
+class RccL4(Rcc):
+    def __init__(self, flags: int) -> None:
+        registers = {
+            0x00: 0x63, 0x08: 0, 0x0C: 0x1000, 0x4C: 0, 0x58: 0, 0x60: 0, 0x88: 0, 0x94: flags,
+        }  # fmt: skip
+        gates = {0x48000400: (0x4C, 1), 0x40000000: (0x58, 0), 0x40013800: (0x60, 14)}
+        super().__init__(registers, gates)
+
+    def pll_hz(self) -> int:
+        c = self.values[0x0C]
+        source = {1: 4_000_000, 2: 16_000_000}.get(c & 3)
+        if source is None or not c >> 24 & 1:
+            raise Stopped("RCC: the PLL has no source, or no output R")
+        vco = source // ((c >> 4 & 7) + 1) * (c >> 8 & 0x7F)
+        if not 64_000_000 <= vco <= 344_000_000:
+            raise Stopped(f"RCC: the PLL's VCO at {vco} Hz")
+        return vco // (2 * (c >> 25 & 3) + 2)
+
+    def core_hz(self) -> int:
+        source = self.values[0x08] & 3
+        return self.pll_hz() if source == 3 else 16_000_000 if source == 1 else 4_000_000
+
+    def load(self, offset: int) -> int:
+        value = super().load(offset)
+        if offset == 0x00:
+            value |= (value >> 8 & 1) << 10 | (value >> 24 & 1) << 25
+        elif offset == 0x08:
+            value |= (value & 3) << 2
+        return value
+
+
+class Stm32L475(Stm32):
+    """Console: USART1 on PB6 and PB7."""
+
+    model = "CORTEX_M4"
+    ranges = (
+        (0x1FFF7000, 0x1000),
+        (0x40000000, 0x30000),
+        (0x48000000, 0x1000),
+    )
+    first_flags: ClassVar[int] = 0x0C000600
+    after_request: ClassVar[int] = 0x14000600
+
+    def power_up(self) -> None:
+        self._rcc = RccL4(self.first_flags if self.is_first else self.after_request)
+        self.is_first = False
+        self.flash = FlashL4(self)
+        self.pins = Gpio(0xFFFFFEBF)
+        self.usart = Usart(self, (6, 7))
+        identity = {0x190 + 4 * i: word for i, word in enumerate(UNIQUE_ID)}
+        self.blocks = {
+            0x1FFF7400: Block("UID", identity),
+            0x40000000: Timer(self),
+            0x40003000: Watchdog(self),
+            0x40013800: self.usart,
+            0x40021000: self._rcc,
+            0x40022000: self.flash,
+            0x48000400: self.pins,
+        }
+        self.interrupts = {37: self.usart}
+
+    @property
+    def rcc(self) -> Rcc:
+        return self._rcc
+
+    def timer_hz(self) -> int:
+        return self._rcc.core_hz()
+
+    def usart_hz(self) -> float:
+        rcc = self._rcc.values
+        if rcc[0x88] & 3 == 2 and rcc[0x00] >> 8 & 1:
+            return 16_000_000
+        return self._rcc.core_hz()
+
+    def store(self, address: int, value: int) -> None:
+        super().store(address, value)
+        if address == 0x40021008:
+            waits = self.flash.values[0x00] & 7
+            if self._rcc.core_hz() > (waits + 1) * 16_000_000:
+                raise Stopped(f"FLASH: {waits} wait states are too few")
+
+    def program(self, address: int, word: int) -> None:
+        self.flash.program(address)
+
+
+class RccH7(Rcc):
+    def __init__(self, flags: int) -> None:
+        registers = {
+            0x00: 0x25, 0x10: 0, 0x18: 0, 0x1C: 0, 0x20: 0, 0x28: 0x02020200, 0x2C: 0x01FF0000,
+            0x30: 0x01010280, 0xD0: flags, 0xE0: 0, 0xE8: 0,
+        }  # fmt: skip
+        gates = {0x58020C00: (0xE0, 3), 0x40000000: (0xE8, 0), 0x40004800: (0xE8, 18)}
+        super().__init__(registers, gates)
+
+    def load(self, offset: int) -> int:
+        value = super().load(offset)
+        if offset == 0x00:
+            value |= (value >> 24 & 1) << 25
+        elif offset == 0x10:
+            value |= (value & 7) << 3
+        return value
+
+    def store(self, offset: int, value: int) -> None:
+        if offset in (0x28, 0x2C, 0x30) and self.values[0x00] >> 24 & 1:
+            raise Stopped("RCC: the PLL is changed while it is on")
+        super().store(offset, value)
+
+    def core_hz(self) -> int:
+        if self.values[0x10] & 7 != 3:
+            return 64_000_000
+        select, divide, config = (self.values[at] for at in (0x28, 0x30, 0x2C))
+        reference = 64_000_000 // max(select >> 4 & 0x3F, 1)
+        if select & 3 or not config >> 16 & 1 or config >> 2 & 3 != 3 or config >> 1 & 1:
+            raise Stopped("RCC: PLL1 is not set up for the HSI and a wide range")
+        vco = reference * ((divide & 0x1FF) + 1)
+        if not 8e6 <= reference <= 16e6 or not 192e6 <= vco <= 836e6:
+            raise Stopped(f"RCC: PLL1 from {reference} Hz, at {vco} Hz")
+        return vco // ((divide >> 9 & 0x7F) + 1)
+
+    def bus_hz(self) -> int:
+        return self.core_hz() // (2 if self.values[0x18] & 15 == 8 else 1)
+
+    def apb1_divider(self) -> int:
+        return 2 if self.values[0x1C] >> 4 & 7 == 4 else 1
+
+
+class PowerH7(Block):
+    def __init__(self, is_first: bool) -> None:
+        super().__init__("PWR", {0x04: 0, 0x0C: 6 if is_first else 2, 0x18: 0x4000})
+
+    def load(self, offset: int) -> int:
+        value = super().load(offset)
+        chosen = not self.values[0x0C] >> 2 & 1
+        return value | (chosen << 13 if offset in (0x04, 0x18) else 0)
+
+    def store(self, offset: int, value: int) -> None:
+        if offset == 0x0C and not self.values[0x0C] >> 2 & 1:
+            raise Stopped("PWR: the supply is chosen once more")
+        super().store(offset, value)
+
+
+class Stm32H743(Stm32):
+    """Console: USART3 on PD8 and PD9."""
+
+    model = "CORTEX_M7"
+    ranges = (
+        (0x1FF1E000, 0x1000),
+        (0x40000000, 0x30000),
+        (0x52002000, 0x1000),
+        (0x58000000, 0x30000),
+    )
+
+    def power_up(self) -> None:
+        self._rcc = RccH7(0x00FE0000 if self.is_first else 0x01440000)
+        self.flash = FlashH7(self)
+        self.pins = Gpio(0xFFFFFFFF)
+        self.power = PowerH7(self.is_first)
+        self.is_first = False
+        self.usart = Usart(self, (8, 9))
+        self.blocks = {
+            0x1FF1E800: Block("UID", {4 * i: word for i, word in enumerate(UNIQUE_ID)}),
+            0x40000000: Timer(self),
+            0x40004800: self.usart,
+            0x52002000: self.flash,
+            0x58004800: Watchdog(self),
+            0x58020C00: self.pins,
+            0x58024400: self._rcc,
+            0x58024800: self.power,
+        }
+        self.interrupts = {39: self.usart}
+
+    @property
+    def rcc(self) -> Rcc:
+        return self._rcc
+
+    def usart_hz(self) -> float:
+        return self._rcc.bus_hz() / self._rcc.apb1_divider()
+
+    def timer_hz(self) -> int:
+        return self._rcc.bus_hz()
+
+    def store(self, address: int, value: int) -> None:
+        super().store(address, value)
+        if address == 0x58024410:
+            bus = self._rcc.bus_hz()
+            scale = self.power.values[0x18] >> 14 & 3
+            if bus > 200e6 or (bus > 90e6 and scale != 3):
+                raise Stopped(f"RCC: a bus of {bus} Hz at voltage scale {scale}")
+            if bus > 185e6 and self.flash.values[0x00] != 0x22:
+                raise Stopped("FLASH: too few wait states")
+
+    def program(self, address: int, word: int) -> None:
+        self.flash.program(address)

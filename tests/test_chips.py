@@ -1,0 +1,178 @@
+"""Boards whose chip is modelled around Unicorn's processor: updated, and as strict as the chip."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from support.boards import firmware
+from support.ota import ota, write_set
+from tinyseal.board import board_names, load_board
+from tinyseal.build import firmware_elf
+from tinyseal.build.firmware import ROOT, hal_folders
+from tinyseal.device.chips.chip import Stopped
+from tinyseal.device.chips.nrf52840 import Nrf52840
+from tinyseal.device.chips.stm32 import Stm32L475
+from tinyseal.device.client import Client, open_port
+from tinyseal.device.virtual import power_up, start
+from tinyseal.errors import DeviceError
+
+SMALL = Path("tests/corpus/chain.tflite")
+BOARDS = [b.name for b in map(load_board, board_names()) if b.runner and b.runner.kind == "unicorn"]
+KEYS = (0x45670123, 0xCDEF89AB)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_it_is_updated_into_the_other_slot_and_keeps_that(name, tmp_path):
+    request = firmware(name, SMALL)
+    flash = tmp_path / "flash.bin"
+    with start(request, flash=flash) as machine:
+        machine.go()
+        release = write_set(request, tmp_path / "release")
+        code, told = ota("update", release, "--port", machine.port)
+        assert code == 0, told
+    with (
+        start(request, flash=flash) as machine,  # the power was off
+        Client(open_port(machine.port, request.board.console.baud)) as client,
+    ):
+        machine.go()
+        client.boot()
+        images = client.info().images
+        assert {i: (images[i][0], images[i][3]) for i in images} == {
+            "app": ("b", "confirmed"), "capsule": ("b", "confirmed"),
+        }  # fmt: skip
+
+
+def chip(make, tmp_path):
+    """A chip that has just been reset, for registers to be tried on."""
+    flash = tmp_path / "flash.bin"
+    flash.write_bytes(b"\xff" * 0x100000)
+    made = make(flash, b"", [])
+    made.power_up()
+    return made
+
+
+def stored(chip, *pairs):
+    for address, value in pairs:
+        chip.store(address, value)
+
+
+def test_nvmc_takes_words_and_erases_pages_as_the_manual_says(tmp_path):
+    nrf = chip(Nrf52840, tmp_path)
+    config, erase_page = 0x4001E504, 0x4001E508
+
+    def program(place, word):
+        nrf.program(place, word)
+        nrf.cells[place : place + 4] = word.to_bytes(4, "little")
+
+    with pytest.raises(Stopped, match="in mode 0"):
+        program(0x1000, 0)
+    stored(nrf, (config, 1))
+    program(0x1004, 0x0FFFFFFF)
+    with pytest.raises(Stopped, match="ones over zeros"):
+        program(0x1004, 0xFFFFFFFF)
+    with pytest.raises(Stopped, match="once more"):  # a third store: nWRITE is 2
+        program(0x1004, 0)
+    with pytest.raises(Stopped, match="erase of 0x1000 in mode 1"):
+        stored(nrf, (erase_page, 0x1000))
+    stored(nrf, (config, 2))
+    with pytest.raises(Stopped, match="erase of 0x1004"):
+        stored(nrf, (erase_page, 0x1004))
+    stored(nrf, (erase_page, 0x1000))
+    assert nrf.cells[0x1000:0x2000] == b"\xff" * 0x1000
+    with pytest.raises(Stopped, match="store to 0x1000 in mode 2"):
+        program(0x1000, 0)
+
+
+def test_stm32l4_flash_wants_its_keys_whole_units_and_cold_caches(tmp_path):
+    stm = chip(Stm32L475, tmp_path)
+    acr, key, status, control = 0x40022000, 0x40022008, 0x40022010, 0x40022014
+
+    def wait():
+        while stm.load(status):
+            pass
+
+    with pytest.raises(Stopped, match="locked"):
+        stored(stm, (control, 1))
+    stored(stm, (key, KEYS[0]), (key, KEYS[1]), (control, 1))
+    stm.program(0x800, 0)
+    with pytest.raises(Stopped, match="out of order"):
+        stm.program(0x808, 0)
+    stm.program(0x804, 0)
+    with pytest.raises(Stopped, match="busy"):
+        stm.program(0x808, 0)
+    wait()
+    stm.cells[0x800:0x808] = bytes(8)
+    with pytest.raises(Stopped, match="not erased"):
+        stm.program(0x800, 0)
+    stored(stm, (control, 1 << 31))
+    with pytest.raises(Stopped, match="holds what was there"):
+        stored(stm, (acr, 0x600))
+    with pytest.raises(Stopped, match="reset while it is on"):
+        stored(stm, (acr, 0x1E00))
+    stored(stm, (acr, 0x1800), (acr, 0), (acr, 0x600))
+    stm.cells[0x80800:0x81000] = bytes(0x800)
+    stored(stm, (key, KEYS[0]), (key, KEYS[1]), (control, 1 << 16 | 1 << 11 | 1 << 3 | 2))
+    wait()
+    assert stm.cells[0x80800:0x81000] == b"\xff" * 0x800  # bank 2, page 1
+    assert stm.cells[0x800:0x808] == bytes(8)
+    with pytest.raises(Stopped, match="out of turn"):
+        chip(Stm32L475, tmp_path).store(key, KEYS[1])
+
+
+def test_watchdogs_run_for_half_a_minute_and_are_fed(tmp_path):
+    nrf, stm = chip(Nrf52840, tmp_path), chip(Stm32L475, tmp_path)
+    for made in (nrf, stm):
+        made.now = lambda hz: 100 * hz
+    dog, iwdg = nrf.blocks[0x40010000], stm.blocks[0x40003000]
+    stored(nrf, (0x40010504, 32 * 32768 - 1), (0x40010000, 1))
+    stored(stm, (0x40003000, 0xCCCC), (0x40003000, 0x5555), (0x40003004, 6), (0x40003008, 0xFFF))
+    for made in (nrf, stm):
+        made.now = lambda hz: 120 * hz
+    assert 11 < dog.seconds_left() < 13 and 11 < iwdg.seconds_left() < 13
+    with pytest.raises(Stopped, match="reloaded"):
+        nrf.store(0x40010600, 1)
+    stored(nrf, (0x40010600, 0x6E524635), (0x40010504, 7))  # fixed while it runs
+    stored(stm, (0x40003000, 0xAAAA))
+    assert 31 < dog.seconds_left() < 33 and 31 < iwdg.seconds_left() < 33
+    with pytest.raises(Stopped, match="IWDG"):
+        stm.store(0x40003004, 0)
+
+
+@pytest.mark.parametrize(
+    ("board", "source", "right", "wrong", "said"),
+    [
+        ("nrf52840_dk", "nordic.c", "    nvmc_mode(NVMC_ERASE);\n", "", "erase of .* in mode 0"),
+        ("nrf52840_dk", "nordic.c", "0x01d7e000u", "0x01d60000u", "another rate"),
+        ("nrf52840_dk", "nordic.c", "HFCLKSTART, 1)", "HFCLKSTART, 0)", "POWER: 0x0"),
+        ("stm32l475", "stm32l475.c", "FLASH_KEY1 0x45670123u", "FLASH_KEY1 0u", "out of turn"),
+        ("stm32l475", "stm32l475.c", "ACR_4_WAITS 4u", "ACR_4_WAITS 3u", "wait states"),
+        ("stm32l475", "stm32l475.c", "PIN_6_7_AF7 (0x77u", "PIN_6_7_AF7 (0x78u", "pins"),
+    ],
+)
+def test_a_driver_with_one_thing_wrong_is_found_out(
+    board, source, right, wrong, said, tmp_path, monkeypatch
+):
+    profile = load_board(board)
+    folders = []
+    for folder in hal_folders(profile):
+        bent = ROOT / folder / source
+        folders.append(ROOT / folder)
+        if bent.is_file():
+            folders[-1] = tmp_path / folder.name
+            shutil.copytree(ROOT / folder, folders[-1])
+            text = bent.read_text()
+            assert text.count(right) == 1
+            (folders[-1] / source).write_text(text.replace(right, wrong))
+    monkeypatch.setattr(firmware_elf, "hal_folders", lambda board: tuple(folders))
+    at = profile.partitions("storage")[0].offset
+    with (
+        pytest.raises(DeviceError, match=said),
+        power_up(profile, firmware_elf.flashtest(profile)) as machine,
+        open_port(machine.port, profile.console.baud) as port,
+    ):
+        machine.go()
+        port.write(f"erase {at}\nprogram {at} {'00' * 8}\n".encode())
+        machine.wait()
