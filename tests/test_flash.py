@@ -6,6 +6,8 @@ import os
 import pty
 import struct
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from tinyseal.device.usb import check_port, find_drive, find_port, serial_number
 from tinyseal.errors import BoardError, DeviceError, ToolError
 from tinyseal.package.uf2 import to_uf2
 
+NOBODY = 65534
 ESPTOOL = """
 [flasher]
 binary = "esptool"
@@ -91,17 +94,30 @@ def test_missing_driver_and_missing_cable_are_told_apart(tmp_path):
         find_port("b", ["10c4:ea60"], [], tmp_path)
 
 
-def test_port_that_is_not_there_or_not_ours_says_so(tmp_path):
+@contextmanager
+def somebody():
+    """Without root's powers, if the tests have them."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+def test_port_that_is_not_there_or_not_ours_says_so():
     with pytest.raises(DeviceError, match="/dev/ttyNONE: no such port; serial ports here: "):
         check_port("/dev/ttyNONE")
     check_port("rfc2217://elsewhere:2000")
-    closed = tmp_path / "port"
-    closed.write_text("")
-    closed.chmod(0)
-    if os.geteuid() == 0:
-        pytest.skip("root may open everything")
-    with pytest.raises(DeviceError, match=r"no permission; it belongs to group .* usermod -aG"):
-        check_port(str(closed))
+    with tempfile.NamedTemporaryFile() as closed:  # where anybody may look, unlike in tmp_path
+        os.chmod(closed.name, 0)
+        with (
+            somebody(),
+            pytest.raises(DeviceError, match=r"no permission; it belongs to group .* usermod -aG"),
+        ):
+            check_port(closed.name)
 
 
 def test_drive_is_found_where_it_is_mounted(tmp_path):

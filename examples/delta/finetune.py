@@ -19,15 +19,12 @@ TRAINED = (OpKind.CONV_2D, OpKind.DEPTHWISE_CONV_2D, OpKind.FULLY_CONNECTED)
 
 
 class Layer:
-    """One operator in floating point. forward() keeps what backward() needs; `grads` are those of
-    `params`, of the last batch."""
+    """One operator in floating point. Each has forward(x), which keeps what its backward(dy) needs;
+    `grads` are those of `params`, of the last batch."""
 
     def __init__(self, graph, op):
         self.attrs, self.params, self.grads = op.attrs, [], []
         self.out_shape = graph.tensor(op.outputs[0]).shape
-
-    def backward(self, dy):
-        raise NotImplementedError
 
 
 class Taps(Layer):
