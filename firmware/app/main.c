@@ -2,9 +2,8 @@
 #include "console.h"
 #include "hal.h"
 #include "images.h"
-#include "metering.h"
 #include "mlperf.h"
-#include "observing.h"
+#include "serving.h"
 #include "text.h"
 
 int main(void);
@@ -12,8 +11,7 @@ int main(void);
 int main(void)
 {
     images_start();
-    metering_start();
-    observing_start();
+    serving_start();
     console_start();
     text_greet();
     mlperf_greet();

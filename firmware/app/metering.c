@@ -3,7 +3,6 @@
 
 #include "board_config.h"
 #include "hal.h"
-#include "model.h"
 #include "smp_meter.h"
 #include "status.h"
 
@@ -13,10 +12,8 @@ static struct meter meter;
 #endif
 static int is_metered;
 
-void metering_start(void)
+void metering_start(const struct capsule *capsule)
 {
-    const struct capsule *const capsule = model_capsule();
-
     is_metered = capsule->policy != CAPSULE_UNMETERED;
 #if BOARD_METERING
     if (is_metered) {

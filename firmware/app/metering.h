@@ -2,11 +2,12 @@
 #ifndef METERING_H
 #define METERING_H
 
+#include "capsule.h"
 #include "meter.h"
 
-/* Opens the accounts of the capsule in service, if it is metered. Call once it is mounted. A
- * capsule that is not costs nothing from here on, no write to flash either. */
-void metering_start(void);
+/* Opens the accounts of the capsule in service, if it is metered. A capsule that is not costs
+ * nothing from here on, no write to flash either. */
+void metering_start(const struct capsule *capsule);
 
 /* The meter, for the application's own code to redeem and ask; null if the capsule in service is
  * not metered. It may be called between two layers, too: what runs is paid, and metering_charge()

@@ -7,20 +7,19 @@
 #include "boot.h"
 #include "hal.h"
 #include "metering.h"
-#include "model.h"
 #include "slots.h"
 #include "smp_telemetry.h"
 
 static struct telemetry telemetry;
 static struct nv_kv own_storage; /* where no meter has opened it */
 
-void observing_start(void)
+void observing_start(const struct observed *observed)
 {
     struct nv_kv *storage = metering_storage();
     const struct telemetry_facts facts = {
         .firmware = FIRMWARE_VERSION,
-        .inferences = &model_counts.inferences,
-        .refused = &model_counts.refused,
+        .inferences = observed->inferences,
+        .refused = observed->refused,
         .reset_cause = (uint32_t)hal.reset->cause(),
         .verdict = { slots_verdict(BOOT_APP), slots_verdict(BOOT_CAPSULE) },
         .hz = hal.clock->hz,
@@ -38,8 +37,7 @@ void observing_start(void)
     telemetry.log.area = (struct nv_area){ hal.flash, BOARD_TELEMETRY_LOG_OFFSET,
                                            BOARD_TELEMETRY_LOG_BYTES };
 #endif
-    telemetry_start(&telemetry, &facts, model_capsule(), model_first_input(),
-                    model_output(0, 0, 0));
+    telemetry_start(&telemetry, &facts, observed->capsule, observed->input, observed->output);
     smp_telemetry_start(&telemetry);
 }
 
@@ -53,8 +51,9 @@ void observing_after(uint64_t ticks)
     telemetry_after(&telemetry, ticks);
 }
 #else
-void observing_start(void)
+void observing_start(const struct observed *observed)
 {
+    (void)observed;
 }
 
 void observing_before(void)

@@ -3,7 +3,7 @@
 #ifndef BOOT_SLOT_H
 #define BOOT_SLOT_H
 
-#include "boot.h"
+#include "boot_board.h"
 
 /* Bytes at the beginning of a slot that an image may take. */
 uint32_t boot_slot_room(const struct nv_area *area);

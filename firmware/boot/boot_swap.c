@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "boot.h"
+#include "boot_board.h"
 #include "boot_decrypt.h"
 #include "boot_trailer.h"
 

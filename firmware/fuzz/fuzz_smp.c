@@ -14,9 +14,8 @@
 #include "flash_sim.h"
 #include "hal.h"
 #include "images.h"
-#include "metering.h"
 #include "model.h"
-#include "observing.h"
+#include "serving.h"
 #include "slots.h"
 #include "smp.h"
 #include "smp_image.h"
@@ -308,8 +307,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     console.at = console.end = air.at = air.end = 0;
     images_start();
     smp_image_start();
-    metering_start();
-    observing_start();
+    serving_start();
     console_start();
     divide(data, (uint32_t)size);
     if (setjmp(restarted) == 0) {
