@@ -29,7 +29,7 @@ HARNESS = """
 BINARY(addsf3, float) BINARY(subsf3, float) BINARY(mulsf3, float)
 BINARY(muldi3, int64_t) BINARY(divdi3, int64_t) BINARY(udivdi3, uint64_t)
 BINARY(umoddi3, uint64_t) BINARY(udivsi3, uint32_t) BINARY(umodsi3, uint32_t)
-BINARY(divsi3, int32_t)
+BINARY(divsi3, int32_t) BINARY(modsi3, int32_t)
 UNARY(floatsisf, int32_t, float) UNARY(floatunsisf, uint32_t, float)
 UNARY(fixunssfsi, float, uint32_t)
 """
@@ -111,6 +111,9 @@ def test_integers_multiply_and_divide(rom, bits):
     np.testing.assert_array_equal(
         _call(rom, f"div{kind}", signed, sn, sd), np.where(negative, 0 - size, size).astype(signed)
     )
+    if bits == 32:
+        rest = np.fmod(sn.astype(np.int64), sd.astype(np.int64)).astype(np.int32)
+        np.testing.assert_array_equal(_call(rom, "modsi3", signed, sn, sd), rest)
     if bits == 64:
         with np.errstate(over="ignore"):
             np.testing.assert_array_equal(_call(rom, "muldi3", signed, sn, sd), sn * sd)

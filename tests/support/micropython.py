@@ -17,41 +17,24 @@ _WITHOUT = [
     "FROZEN_MANIFEST=", "STRIP=true", "MICROPY_SSL_MBEDTLS=0",
     *(f"MICROPY_PY_{name}=0" for name in ("BTREE", "FFI", "SSL", "THREAD", "SOCKET", "BLUETOOTH")),
     *(f"MICROPY_VFS_{name}=0" for name in ("LFS1", "FAT")),
-    "MICROPY_VFS_LFS2=1",
 ]  # fmt: skip
-_QEMU = [
-    "qemu-system-arm",
-    "-machine",
-    "mps2-an385",
-    "-nographic",
-    "-monitor",
-    "none",
-    "-semihosting",
-]
-# Room for a .mpy and a flash in RAM, of 4 MB; littlefs asks for a clock.
-_MPS2 = [
-    "BOARD=MPS2_AN385",
-    "MICROPY_HEAP_SIZE=1500000",
-    "CFLAGS_EXTRA=-D'mp_hal_time_ns()=0ull'",
-    f"LDSCRIPT={ROOT}/tests/support/mps2.ld",
-]
 _PROMPT, _END = b"raw REPL; CTRL-B to exit\r\n>", b"\x04"
 _FAULT = b"xPSR:"  # at the end of what it says of a processor that stopped
 
 
-def modules_folder() -> Path:
+def modules_folder(name: str = "modules") -> Path:
     """Where a test exports to: always the same, so that only what changed is compiled again."""
-    return ROOT / BUILD / "micropython" / "modules"
+    return ROOT / BUILD / "micropython" / name
 
 
-def build_port(port: str, target: str, modules: Path, *words: str) -> Path:
+def build_port(port: str, target: str, modules: Path, name: str, *words: str) -> Path:
     """`target` of ports/`port`, with the user C modules in `modules`."""
     source = micropython(ROOT / THIRD_PARTY)
-    folder = ROOT / BUILD / "micropython" / port
+    folder = ROOT / BUILD / "micropython" / name
     tools = source / "mpy-cross" / "build" / "mpy-cross"
     command = ["make", "-j2", "-C", str(source / "ports" / port), f"BUILD={folder}",
                f"USER_C_MODULES={modules}", f"MICROPY_MPYCROSS={tools}",
-               "MICROPY_MPYCROSS_DEPENDENCY=", *words]  # fmt: skip
+               "MICROPY_MPYCROSS_DEPENDENCY=", *_WITHOUT, *words]  # fmt: skip
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-1500:] + result.stderr[-1500:]
     return folder / target
@@ -61,6 +44,7 @@ class Unix:
     """The unix port: a program."""
 
     name = "unix"
+    board = "host"  # the profile of its core
     # What run() gives as `memory`: bytes that outlive the process, however it ends.
     MEMORY = """
 class Memory:
@@ -76,7 +60,9 @@ memory = Memory({path!r})
 """
 
     def __init__(self, modules: Path) -> None:
-        self.program = build_port("unix", "micropython", modules, "VARIANT=standard", *_WITHOUT)
+        self.program = build_port(
+            "unix", "micropython", modules, self.name, "VARIANT=standard", "MICROPY_VFS_LFS2=1"
+        )
 
     def run(self, code: str, cwd: Path | None = None, memory: Path | None = None) -> str:
         if memory is not None:
@@ -96,13 +82,24 @@ class Qemu:
     """ports/qemu for the MPS2 AN385: a Cortex-M3 that runs Python from its raw REPL."""
 
     name = "qemu"
+    board = "qemu-m3"
+    # Room for a .mpy; littlefs asks for a clock.
+    words: Sequence[str] = (
+        "BOARD=MPS2_AN385",
+        "MICROPY_HEAP_SIZE=1500000",
+        "CFLAGS_EXTRA=-D'mp_hal_time_ns()=0ull'",
+        "MICROPY_VFS_LFS2=1",
+        f"LDSCRIPT={ROOT}/tests/support/mps2.ld",
+    )
+    machine: Sequence[str] = ("qemu-system-arm", "-machine", "mps2-an385")
     MEMORY = "import uctypes\nmemory = uctypes.bytearray_at(0x21000000, 0x1000000)\n"  # PSRAM
 
     def __init__(self, modules: Path) -> None:
-        self.firmware = build_port("qemu", "firmware.elf", modules, *_MPS2, *_WITHOUT)
+        self.firmware = build_port("qemu", "firmware.elf", modules, self.name, *self.words)
 
     def run(self, code: str, cwd: Path | None = None, memory: Path | None = None) -> str:
-        command = [*_QEMU, "-serial", "stdio", "-kernel", str(self.firmware)]
+        command = [*self.machine, "-nographic", "-monitor", "none", "-semihosting"]
+        command += ["-serial", "stdio", "-kernel", str(self.firmware)]
         if memory is not None:
             code = self.MEMORY + code
             ram = f"memory-backend-file,id=ram,size=16M,mem-path={memory},share=on"
@@ -121,6 +118,17 @@ class Qemu:
                 return (printed + raised).decode().replace("\r\n", "\n")
             finally:
                 qemu.kill()
+
+
+class Microbit(Qemu):
+    """The same for a Cortex-M0 that loads no native code."""
+
+    name = "microbit"
+    board = "qemu-m0"
+    words = ("BOARD=MICROBIT",)
+    machine = ("qemu-system-arm", "-machine", "microbit",
+               "-global", "nrf51-soc.flash-size=1048576",
+               "-global", "nrf51-soc.sram-size=262144")  # fmt: skip
 
 
 def _say(qemu: subprocess.Popen[bytes], data: bytes) -> None:

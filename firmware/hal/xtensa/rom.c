@@ -18,6 +18,7 @@ int64_t __muldi3(int64_t a, int64_t b);
 uint32_t __udivsi3(uint32_t n, uint32_t d);
 uint32_t __umodsi3(uint32_t n, uint32_t d);
 int32_t __divsi3(int32_t n, int32_t d);
+int32_t __modsi3(int32_t n, int32_t d);
 uint64_t __udivdi3(uint64_t n, uint64_t d);
 uint64_t __umoddi3(uint64_t n, uint64_t d);
 int64_t __divdi3(int64_t n, int64_t d);
@@ -137,6 +138,15 @@ int32_t __divsi3(int32_t n, int32_t d)
                                        d < 0 ? 0u - (uint32_t)d : (uint32_t)d, &rest);
 
     return (int32_t)((n < 0) != (d < 0) ? 0u - quotient : quotient);
+}
+
+int32_t __modsi3(int32_t n, int32_t d)
+{
+    uint32_t rest;
+
+    (void)divide32(n < 0 ? 0u - (uint32_t)n : (uint32_t)n, d < 0 ? 0u - (uint32_t)d : (uint32_t)d,
+                   &rest);
+    return (int32_t)(n < 0 ? 0u - rest : rest);
 }
 
 uint64_t __udivdi3(uint64_t n, uint64_t d)

@@ -40,14 +40,25 @@ class Arch:
     package: str  # Debian's, with it
     flags: tuple[str, ...]
     real: str  # MICROPY_FLOAT_IMPL of firmware for it
-    cores: frozenset[Core]  # whose firmware loads it
+    cores: frozenset[Core]  # whose firmware loads it, and whose kernels these flags are for
+
+    @property
+    def is_xtensa(self) -> bool:
+        return self.name.startswith("xtensa")
+
+    @property
+    def library(self) -> tuple[Path, ...]:
+        """What the compiler calls and no header names."""
+        memory = ROOT / "firmware/bootloader/memory.c"
+        return (memory, ROOT / "firmware/hal/xtensa/rom.c") if self.is_xtensa else (memory,)
 
 
-_M7: Final = frozenset({Core.M7, Core.M55})
+_M7: Final = frozenset({Core.M7})
 _M4: Final = _M7 | {Core.M4, Core.M33}
-_M3: Final = _M4 | {Core.M3}
-_M0: Final = _M3 | {Core.M0, Core.M0PLUS}
+_M3: Final = frozenset({Core.M3})
+_M0: Final = frozenset({Core.M0, Core.M0PLUS})
 _THUMB: Final = ("-mthumb", "-mno-unaligned-access")
+_WHOLE: Final = ("-fno-function-sections", "-fno-data-sections")  # one .literal a file
 _ARM: Final = ("arm-none-eabi-", "gcc-arm-none-eabi")
 ARCHS: Final = {
     arch.name: arch
@@ -72,20 +83,28 @@ ARCHS: Final = {
             frozenset({Core.RV32IMC}),
         ),
         Arch(
-            "xtensa", "xtensa-lx106-elf-", "gcc-xtensa-lx106", ("-mforce-l32",), "NONE",
+            "xtensa", "xtensa-lx106-elf-", "gcc-xtensa-lx106", ("-mforce-l32", *_WHOLE), "NONE",
             frozenset({Core.LX106}),
         ),
         Arch(
-            "xtensawin", "xtensa-esp32-elf-", "(Espressif's own)", (), "FLOAT",
+            "xtensawin", "xtensa-esp32-elf-", "(Espressif's own)", _WHOLE, "FLOAT",
             frozenset({Core.LX6}),
         ),
     )
 }  # fmt: skip
 _NATIVE_FLAGS: Final = (
     "-std=gnu11", "-O2", "-fpic", "-fno-common", "-U_FORTIFY_SOURCE", "-DNDEBUG", "-DNO_QSTR",
-    "-DMICROPY_ENABLE_DYNRUNTIME=1", "-ffunction-sections", "-fdata-sections",
-    "-fno-jump-tables", "-fno-tree-loop-distribute-patterns", "-w",
+    "-DMICROPY_ENABLE_DYNRUNTIME=1", "-ffunction-sections", "-fdata-sections", "-fno-jump-tables",
+    "-fno-tree-loop-distribute-patterns", "-w",
 )  # fmt: skip
+_QSTRS: Final = "mp_native_qstr_table"
+_OPAQUE: Final = """
+static inline const uint16_t *opaque(const uint16_t *table)
+{
+    __asm__("" : "+r"(table));
+    return table;
+}
+"""
 
 
 def arch_for(name: str, board: Board) -> Arch:
@@ -95,10 +114,10 @@ def arch_for(name: str, board: Board) -> Arch:
     arch = ARCHS[name]
     if board.core in arch.cores:
         return arch
-    mine = [a.name for a in ARCHS.values() if board.core in a.cores]
+    mine = [a.name for a in ARCHS.values() if board.core in a.cores] or ["none"]
     boards = [b for b in board_names() if load_board(b).core in arch.cores]
     raise UsageError(
-        f"--mpy {name}: {board.name} is a {board.core.value}, whose MicroPython loads "
+        f"--mpy {name}: {board.name} is a {board.core.value}, for which there is "
         f"{' or '.join(mine)}; {name} is for --board {' or '.join(boards)}"
     )
 
@@ -145,39 +164,54 @@ def build_native(plan: Plan, kernels: str, terms: Terms, arch: Arch, source: Pat
         folder = Path(scratch)
         sources = {"model.c": generate_model(plan, kernels, terms).encode()}
         sources |= closure(sources, "mpmodel.h", _roots())
-        sources["natmodel.c"] = (MODULE / "natmodel.c").read_bytes()
-        sources["memory.c"] = (ROOT / "firmware/bootloader/memory.c").read_bytes()
+        for path in (MODULE / "natmodel.c", *arch.library):
+            sources[path.name] = path.read_bytes()
         for name, data in sources.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(data)
-        units = sorted(folder.rglob("*.c"))
         linker = [sys.executable, str(source / "tools" / "mpy_ld.py"), "--arch", arch.name]
-        config = folder / "config.h"
+        config, out = folder / "config.h", folder / "out.mpy"
         named = [str(folder / n) for n in ("mpmodel.c", "natmodel.c")]
         _run([*linker, "--preprocess", "-o", str(config), *named], arch.name)
         flags = [
-            *arch.flags, *_NATIVE_FLAGS, f"-I{folder}", f"-I{source}",
-            f"-DMP_CONFIGFILE=<{config}>",
+            *_NATIVE_FLAGS, *arch.flags, f"-I{folder}", f"-I{source}",
+            f"-DMP_CONFIGFILE=<{_compilable(config, arch)}>",
             f"-DMICROPY_FLOAT_IMPL=MICROPY_FLOAT_IMPL_{arch.real}",
             f"-Dcapsule_table={symbol(plan)}",
         ]  # fmt: skip
         objects = []
-        for unit in units:
+        for unit in sorted(folder.rglob("*.c")):
             objects.append(str(unit.with_suffix(".o")))
             _run([compiler, *flags, "-c", str(unit), "-o", objects[-1]], arch.name)
-        whole = folder / "whole.o"
-        library = _run([compiler, *arch.flags, "-print-libgcc-file-name"], arch.name).strip()
-        # What the model does not call is dropped here: mpy_ld keeps all it is given.
-        script = folder / "merge.ld"
-        script.write_text(_MERGE)
-        _run(
-            [compiler, *arch.flags, "-nostdlib", "-r", "-Wl,--gc-sections,-e,mpy_init", "-T",
-             str(script), "-o", str(whole), *objects, library],
-            arch.name,
-        )  # fmt: skip
-        out = folder / "out.mpy"
-        _run([*linker, "--qstrs", str(config), "-o", str(out), str(whole)], arch.name)
+        if not arch.is_xtensa:
+            objects = [_merge(compiler, arch, objects, folder)]
+        _run([*linker, "--qstrs", str(config), "-o", str(out), *objects], arch.name)
         return out.read_bytes()
+
+
+def _compilable(config: Path, arch: Arch) -> Path:
+    """mpy_ld's header as the compiler may have it. Of a table and an index gcc makes one address
+    for Xtensa, and mpy_ld knows only the table's."""
+    if not arch.is_xtensa:
+        return config
+    text = config.read_text().replace(f"({_QSTRS}[", f"(opaque({_QSTRS})[")
+    made = config.with_name("compiled.h")
+    made.write_text(text + _OPAQUE)
+    return made
+
+
+def _merge(compiler: str, arch: Arch, objects: Sequence[str], folder: Path) -> str:
+    """One object with what the model calls, for mpy_ld keeps all it is given. Not for Xtensa, whose
+    literals it takes by their file and offset, with addends where only the compiler leaves them."""
+    script, whole = folder / "merge.ld", folder / "whole.o"
+    script.write_text(_MERGE)
+    library = _run([compiler, *arch.flags, "-print-libgcc-file-name"], arch.name).strip()
+    _run(
+        [compiler, *arch.flags, "-nostdlib", "-r", "-Wl,--gc-sections,-e,mpy_init", "-T",
+         str(script), "-o", str(whole), *objects, library],
+        arch.name,
+    )  # fmt: skip
+    return str(whole)
 
 
 # mpy_ld knows sections by these names, and wants each to begin at 0.
