@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyseal.board import board_names, load_board
+from tinyseal.board import BOARDS_DIR, board_names, load_board
 from tinyseal.errors import BoardError
 
 GOOD = """
@@ -93,6 +93,13 @@ def test_shipped_board_loads(name):
     board = load_board(name)
     assert board.name == name
     assert board.arena_regions
+
+
+def test_qemus_microbit_is_the_microbit():
+    """What runs on one, runs on the other: they differ in how firmware gets there."""
+    real, virtual = (load_board(name).model_dump() for name in ("microbit", "qemu-m0"))
+    different = {key for key in real if real[key] != virtual[key]}
+    assert different == {"name", "title", "flasher", "platformio", "runner"}
 
 
 def test_board_file_by_path(tmp_path):
@@ -331,3 +338,14 @@ def test_counters_fill_their_partition(name):
         assert offset == at and size >= 2 * board.flash.erase_bytes
         at += size
     assert at == partition.end
+
+
+def test_slots_of_one_erase_unit_have_no_trailer_and_cannot_be_swapped(tmp_path):
+    board = load_board("stm32h743")
+    unit = board.flash.erase_bytes
+    assert board.partitions("app")[0].bytes == unit
+    assert unit - 1024 < board.payload_bytes("app") < unit
+    text = (BOARDS_DIR / "stm32h743.toml").read_text().replace('mode = "xip"', 'mode = "swap"')
+    (tmp_path / "swapping.toml").write_text(text)
+    with pytest.raises(BoardError, match='slots of role "app" of two erase units at least'):
+        load_board(str(tmp_path / "swapping.toml"))

@@ -6,18 +6,23 @@ import shutil
 from pathlib import Path
 
 import pytest
+from imgtool import image as imgtool_image
 
 from support.boards import firmware
+from support.chain import running, signed, write_flash
 from support.ota import ota, write_set
 from tinyseal.board import board_names, load_board
 from tinyseal.build import firmware_elf
 from tinyseal.build.firmware import ROOT, hal_folders
 from tinyseal.device.chips.chip import Stopped
 from tinyseal.device.chips.nrf52840 import Nrf52840
-from tinyseal.device.chips.stm32 import Stm32L475
+from tinyseal.device.chips.stm32 import Stm32H743, Stm32L475
 from tinyseal.device.client import Client, open_port
+from tinyseal.device.flash_file import open_flash
 from tinyseal.device.virtual import power_up, start
 from tinyseal.errors import DeviceError
+from tinyseal.package.merge import place, to_hex
+from tinyseal.package.sign import parse_version
 
 SMALL = Path("tests/corpus/chain.tflite")
 BOARDS = [b.name for b in map(load_board, board_names()) if b.runner and b.runner.kind == "unicorn"]
@@ -45,10 +50,25 @@ def test_it_is_updated_into_the_other_slot_and_keeps_that(name, tmp_path):
         }  # fmt: skip
 
 
+def test_a_slot_of_one_erase_unit_asks_for_no_trial(tmp_path):
+    """Bytes of an image at its end, which elsewhere would be a trailer."""
+    request = firmware("stm32h743", SMALL)
+    images = {(i, "a"): signed(request, i) for i in ("app", "capsule")}
+    newer = signed(request, "app", "b", version=parse_version("1.1"))
+    size = request.board.partitions("app")[1].bytes
+    merged, flash = tmp_path / "merged.hex", tmp_path / "flash.bin"
+    merged.write_bytes(to_hex(place(request.board, None, images)))
+    open_flash(request.board, flash, merged, None)
+    trailer = imgtool_image.Image(align=32).boot_magic
+    write_flash(request.board, flash, "app", "b", newer.ljust(size - 16, b"\xff") + trailer)
+    with running(request, {}, tmp_path, flash) as board:
+        assert board.boot().images["app"] == ("a", "1.0.0+0", 0, "confirmed")
+
+
 def chip(make, tmp_path):
     """A chip that has just been reset, for registers to be tried on."""
     flash = tmp_path / "flash.bin"
-    flash.write_bytes(b"\xff" * 0x100000)
+    flash.write_bytes(b"\xff" * 0x200000)
     made = make(flash, b"", [])
     made.power_up()
     return made
@@ -122,6 +142,32 @@ def test_stm32l4_flash_wants_its_keys_whole_units_and_cold_caches(tmp_path):
         chip(Stm32L475, tmp_path).store(key, KEYS[1])
 
 
+def test_stm32h7_flash_takes_words_of_32_bytes_in_the_bank_that_is_open(tmp_path):
+    stm = chip(Stm32H743, tmp_path)
+    key, control, status = 0x52002004, 0x5200200C, 0x52002010
+    stored(stm, (key, KEYS[0]), (key, KEYS[1]), (control, 0x32))
+    with pytest.raises(Stopped, match="without PG"):
+        stm.program(0x100000, 0)  # of the other bank
+    for word in range(8):
+        assert stm.load(status) == 0
+        stm.program(0x20000 + 4 * word, 0)
+    assert stm.load(status) == 4
+    with pytest.raises(Stopped, match="busy"):
+        stm.program(0x20020, 0)
+    while stm.load(status):
+        pass
+    stm.program(0x20020, 0)
+    with pytest.raises(Stopped, match="out of order"):
+        stm.program(0x20028, 0)
+    with pytest.raises(Stopped, match="in the middle"):
+        stored(stm, (control, 0x31))
+    stored(stm, (key + 0x100, KEYS[0]), (key + 0x100, KEYS[1]))
+    stm.cells[0x120000:0x160000] = bytes(0x40000)
+    stored(stm, (control + 0x100, 0x134), (control + 0x100, 0x1B4))
+    assert stm.cells[0x120000:0x140000] == b"\xff" * 0x20000  # bank 2, sector 1
+    assert stm.cells[0x140000:0x160000] == bytes(0x20000)
+
+
 def test_watchdogs_run_for_half_a_minute_and_are_fed(tmp_path):
     nrf, stm = chip(Nrf52840, tmp_path), chip(Stm32L475, tmp_path)
     for made in (nrf, stm):
@@ -149,6 +195,7 @@ def test_watchdogs_run_for_half_a_minute_and_are_fed(tmp_path):
         ("nrf52840_dk", "nordic.c", "HFCLKSTART, 1)", "HFCLKSTART, 0)", "POWER: 0x0"),
         ("stm32l475", "stm32l475.c", "FLASH_KEY1 0x45670123u", "FLASH_KEY1 0u", "out of turn"),
         ("stm32l475", "stm32l475.c", "ACR_4_WAITS 4u", "ACR_4_WAITS 3u", "wait states"),
+        ("stm32h743", "stm32h743.c", "D3CR_VOS_1);", "0);", "voltage scale 1"),
         ("stm32l475", "stm32l475.c", "PIN_6_7_AF7 (0x77u", "PIN_6_7_AF7 (0x78u", "pins"),
     ],
 )

@@ -19,7 +19,7 @@ from click.testing import CliRunner as ClickRunner
 from imgtool.main import imgtool as imgtool_cli
 from intelhex import IntelHex
 
-from tinyseal.board import HEADER_BYTES, board_names, load_board
+from tinyseal.board import HEADER_BYTES, board_names, load_board, trailer_bytes
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.native import compile_native
 from tinyseal.build.third_party import monocypher
@@ -117,14 +117,18 @@ def test_numbers_are_imgtools():
 @pytest.mark.parametrize("image", ["app", "capsule"])
 @pytest.mark.parametrize("slot", ["a", "b"])
 def test_imgtool_accepts_what_we_sign(board, image, slot, tmp_path):
+    place_of = slot_of(board, image, slot)
     for form in ({}, {"pad": True}, {"confirm": True}):
+        if form and not trailer_bytes(place_of.partition, board.flash):
+            with pytest.raises(UsageError, match=f"{image}_{slot} is one erase unit"):
+                signed(board=board, image=image, slot=slot, **form)
+            continue
         path = tmp_path / "image.bin"
         path.write_bytes(signed(board=board, image=image, slot=slot, **form))
         assert imgtool_accepts(path)
         read = read_image(path.read_bytes())
         assert not read.problems
         assert read.payload == PAYLOAD
-        place_of = slot_of(board, image, slot)
         assert read.header.flags == PLACED[board.boot.mode]
         wanted = board.image_address(image, "ab".index(slot)) if read.header.flags else 0
         assert read.header.load_address == wanted

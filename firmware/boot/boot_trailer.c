@@ -32,6 +32,9 @@ uint32_t boot_trailer_bytes(const struct nv_area *slot)
     const uint32_t align = alignment(slot);
     const uint32_t unit = slot->flash->erase_bytes;
 
+    if (slot->bytes == unit) {
+        return 0;
+    }
     return (magic_room(align) + 4 * align + unit - 1) / unit * unit;
 }
 
@@ -40,6 +43,10 @@ int boot_trailer_read(const struct nv_area *slot)
     const uint32_t align = alignment(slot);
     uint8_t magic[MAGIC_BYTES];
     uint8_t image_ok;
+
+    if (boot_trailer_bytes(slot) == 0) {
+        return BOOT_TRAILER_NONE;
+    }
     int err = nv_area_read(slot, slot->bytes - MAGIC_BYTES, magic, sizeof magic);
 
     if (err) {

@@ -12,7 +12,8 @@ enum boot_trailer_request {
     BOOT_TRAILER_PERMANENT = 2, /* magic and image_ok: imgtool --pad --confirm */
 };
 
-/* Bytes at the end of a slot that no image may use, in whole erase units. */
+/* Bytes at the end of a slot that no image may use, in whole erase units. A slot that is a single
+ * one has no trailer, which could not be cleared without the image: 0, and never a request. */
 uint32_t boot_trailer_bytes(const struct nv_area *slot);
 
 /* A request or a negative error of flash.h. */

@@ -155,6 +155,12 @@ class Partition(Strict):
         return self.offset + self.bytes
 
 
+def trailer_bytes(slot: Partition, flash: Flash) -> int:
+    """What an image leaves free at its slot's end. A slot that is one erase unit has no trailer:
+    it could not be erased without the image."""
+    return flash.erase_bytes if slot.bytes > flash.erase_bytes else 0
+
+
 class RamSlot(Strict):
     """Where an image is copied, header first, to be run."""
 
@@ -429,7 +435,8 @@ class Board(Strict):
     def payload_bytes(self, image: Literal["app", "capsule"]) -> int:
         """Room for an image's payload: without header, TLVs, and the trailer at a slot's end."""
         assert self.flash is not None
-        slot = self.partitions(image)[0].bytes - self.flash.erase_bytes
+        partition = self.partitions(image)[0]
+        slot = partition.bytes - trailer_bytes(partition, self.flash)
         copied = self.boot and (self.boot.app if image == "app" else self.boot.capsule)
         return min(slot, copied.bytes if copied else slot) - HEADER_BYTES - TLV_BYTES
 
@@ -744,6 +751,11 @@ def _boot_faults(
             yield f'partition: expected {count} of role "{role}" with {key}, has {len(found)}'
     if boot.mode == "swap":
         slots = {p.role: p.bytes for p in partitions if p.role in MAX_PER_ROLE}
+        for role in sorted(r for r, size in slots.items() if size <= flash.erase_bytes):
+            yield (
+                f'partition: expected slots of role "{role}" of two erase units at least with '
+                'mode = "swap", has one; the last is the trailer\'s'
+            )
         steps = sum(3 * (size // flash.erase_bytes - 1) + 1 for size in slots.values())
         if steps >= MAX_SWAP_STEPS:
             yield (

@@ -23,7 +23,16 @@ from imgtool import image as imgtool_image
 from imgtool import keys as imgtool_keys
 from imgtool.version import SemiSemVersion
 
-from tinyseal.board import HEADER_BYTES, Board, BootMode, Flash, Partition, board_names, load_board
+from tinyseal.board import (
+    HEADER_BYTES,
+    Board,
+    BootMode,
+    Flash,
+    Partition,
+    board_names,
+    load_board,
+    trailer_bytes,
+)
 from tinyseal.errors import BoardError, ImageError, UsageError
 from tinyseal.package.keys import DEV_SIGN, DEV_SIGN_P256, Algorithm, Key
 from tinyseal.package.mcuboot import HEADER, MPY_MODEL, Version
@@ -78,8 +87,8 @@ class Slot:
 
     @property
     def image_bytes(self) -> int:
-        """Room for an image: the last erase unit is the trailer's."""
-        return self.partition.bytes - self.flash.erase_bytes
+        """Room for an image, without the trailer's."""
+        return self.partition.bytes - trailer_bytes(self.partition, self.flash)
 
 
 @dataclass(frozen=True)
@@ -169,6 +178,11 @@ def sign_image(payload: bytes, request: SignRequest, key: Key, encrypt: Key | No
         raise UsageError("two dependencies: an image has one other to depend on")
     if any(d.image == request.image for d in request.dependencies):
         raise UsageError(f"the {request.image} cannot depend on itself")
+    if (request.pad or request.confirm) and not trailer_bytes(slot.partition, slot.flash):
+        raise UsageError(
+            f"{request.board.name}: {slot.partition.name} is one erase unit and has no trailer to "
+            "ask for a trial in; leave out --pad and --confirm, and send the image over SMP"
+        )
     require_signer(request.board, key)
     unit = slot.flash.program_bytes
     made = imgtool_image.Image(
