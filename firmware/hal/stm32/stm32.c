@@ -4,7 +4,6 @@
 #include "board_config.h"
 #include "cortexm.h"
 #include "extend.h"
-#include "flash_mapped.h"
 #include "hal.h"
 #include "mmio.h"
 #include "noinit.h"
@@ -100,7 +99,7 @@ static const struct hal_clock clock = { .hz = TIMER_HZ, .ticks = timer_ticks };
 static const struct hal_reset reset = { .cause = reset_cause, .now = reset_now };
 static const struct hal_id id = { .read = id_read };
 const struct hal hal = {
-    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash_mapped,
+    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &STM_FLASH,
 };
 
 /* What the chip says counts before what the firmware had noted for a reset of its own. */

@@ -4,7 +4,6 @@
  * communication". */
 #include <string.h>
 
-#include "flash_mapped.h"
 #include "stm_chip.h"
 
 #define RCC_CR 0x58024400u

@@ -4,6 +4,7 @@
 #define STM_CHIP_H
 
 #include "board_config.h"
+#include "flash_mapped.h"
 #include "mmio.h"
 
 /* USART: APB1's clock, a quarter of the processor's */
@@ -29,6 +30,8 @@
 #define STM_TIMER_HZ (BOARD_CLOCK_HZ / 2u) /* TIM2: twice a divided APB1 */
 #define STM_IWDG 0x58004800u               /* IWDG1 */
 #define STM_UID 0x1ff1e800u                /* Device electronic signature */
+
+#define STM_FLASH flash_mapped
 
 static inline void stm_chip_forget_overrun(void)
 {

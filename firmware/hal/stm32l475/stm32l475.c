@@ -3,7 +3,6 @@
  * "General-purpose I/Os". Pins: ST UM2153, "USART1 ... ST-LINK virtual COM port". */
 #include <string.h>
 
-#include "flash_mapped.h"
 #include "stm_chip.h"
 
 #define RCC_CR 0x40021000u

@@ -4,6 +4,7 @@
 #define STM_CHIP_H
 
 #include "board_config.h"
+#include "flash_mapped.h"
 #include "mmio.h"
 
 /* USART: the 16 MHz oscillator, whatever the processor runs at */
@@ -29,6 +30,8 @@
 #define STM_TIMER_HZ BOARD_CLOCK_HZ /* TIM2: APB1 is not divided */
 #define STM_IWDG 0x40003000u
 #define STM_UID 0x1fff7590u /* Device electronic signature */
+
+#define STM_FLASH flash_mapped
 
 static inline void stm_chip_forget_overrun(void)
 {

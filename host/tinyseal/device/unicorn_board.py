@@ -45,7 +45,8 @@ class UnicornBoard(ProcessBoard):
             with flash.open("r+b") as f:
                 f.seek(board.partitions("bootloader")[0].offset)
                 f.write(elf.with_suffix(".bin").read_bytes())
-        ram = [f"{m.base}:{m.bytes}" for m in board.memory if m.kind == "ram"]
+        flashes = (board.reset_memory, board.flash_memory)
+        ram = [f"{m.base}:{m.bytes}" for m in board.memory if m not in flashes]
         module = (sys.executable, "-m", "tinyseal.device.chips", *runner.args)
         self._spawn([*module, str(flash), boot, *ram])
         try:

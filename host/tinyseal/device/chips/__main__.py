@@ -15,12 +15,13 @@ from typing import Final
 from tinyseal.device.chips.chip import Chip, Stopped
 from tinyseal.device.chips.esp32c3 import Esp32C3
 from tinyseal.device.chips.nrf52840 import Nrf52840
-from tinyseal.device.chips.stm32 import Stm32H743, Stm32L475
+from tinyseal.device.chips.stm32 import Stm32F405, Stm32H743, Stm32L475
 
 Make = Callable[[Path, bytes, Sequence[tuple[int, int]]], Chip]
 MODELS: Final[dict[str, Make]] = {
     "esp32c3": Esp32C3,
     "nrf52840": Nrf52840,
+    "stm32f405": Stm32F405,
     "stm32h743": Stm32H743,
     "stm32l475": Stm32L475,
 }

@@ -50,7 +50,7 @@ class Block:
 
 
 class CortexM(Chip):
-    """`flash` lies at `flash_base`, what begins at reset in its start."""
+    """What begins at reset lies at `flash_base`: on most chips, the start of the flash."""
 
     start_bit = 1
     model: ClassVar[str]  # Unicorn's name
@@ -61,10 +61,7 @@ class CortexM(Chip):
     def __init__(self, flash: Path, boot: bytes, memory: Sequence[tuple[int, int]]) -> None:
         super().__init__("ARM", ("THUMB", "MCLASS"), flash)
         self.uc.ctl_set_cpu_model(self._constant(f"UC_CPU_ARM_{self.model}"))
-        self.cells[: len(boot)] = boot
-        cells = (ctypes.c_char * len(self.cells)).from_buffer(self.cells)
-        readable = self.unicorn.UC_PROT_READ | self.unicorn.UC_PROT_EXEC
-        self.uc.mem_map_ptr(self.flash_base, len(self.cells), readable, cells)
+        self.map_flash(boot)
         self.uc.hook_add(self.unicorn.UC_HOOK_MEM_WRITE_PROT, self._write_flash)
         for base, size in memory:
             self.uc.mem_map(base, size)
@@ -72,12 +69,20 @@ class CortexM(Chip):
             self.map_registers(base, size)
         self.uc.hook_add(self.unicorn.UC_HOOK_INTR, self._exception)
         self.blocks: dict[int, Block] = {}  # by address
+        self._reached: dict[int, tuple[Block, int]] = {}
         self.interrupts: dict[int, Block] = {}  # by number
         self.vectors = self.flash_base
         self._core: dict[int, int] = {}
         self._enabled: set[int] = set()
         self._pending: set[int] = set()
         self._is_returning = self._is_handling = False
+
+    def map_flash(self, boot: bytes) -> None:
+        """What the processor sees at `flash_base`: the cells, with `boot` first."""
+        self.cells[: len(boot)] = boot
+        cells = (ctypes.c_char * len(self.cells)).from_buffer(self.cells)
+        readable = self.unicorn.UC_PROT_READ | self.unicorn.UC_PROT_EXEC
+        self.uc.mem_map_ptr(self.flash_base, len(self.cells), readable, cells)
 
     def power_up(self) -> None:
         """Peripherals as after a reset: fills `blocks` and `interrupts`."""
@@ -100,8 +105,9 @@ class CortexM(Chip):
         self._enabled.clear()
         self._pending.clear()
         self._is_returning = self._is_handling = False
+        self.forget_blocks()
         self.power_up()
-        stack, entry = struct.unpack_from("<II", self.cells)
+        stack, entry = struct.unpack("<II", self.uc.mem_read(self.flash_base, 8))
         self.set_register("PRIMASK", 0)
         self.set_register("MSP", stack)
         if not entry & 1:
@@ -165,11 +171,21 @@ class CortexM(Chip):
 
     # --- Registers. ---
 
+    def check_block(self, base: int) -> None:
+        """Stopped if a block cannot be reached now. Asked until the next `forget_blocks`."""
+
+    def forget_blocks(self) -> None:
+        """What can be reached may have changed."""
+        self._reached.clear()
+
     def _block(self, address: int) -> tuple[Block, int]:
-        base = address - address % self.block_bytes
-        if address % 4 or base not in self.blocks:
-            raise Stopped(f"no register at 0x{address:08x}")
-        return self.blocks[base], address - base
+        if address not in self._reached:
+            base = address - address % self.block_bytes
+            if address % 4 or base not in self.blocks:
+                raise Stopped(f"no register at 0x{address:08x}")
+            self.check_block(base)
+            self._reached[address] = (self.blocks[base], address - base)
+        return self._reached[address]
 
     def load(self, address: int) -> int:
         if address >= _PPB:

@@ -6,21 +6,19 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import mmap
 import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from tinyseal.device.chips.chip import Chip, Stopped
+from tinyseal.device.chips.nor import Nor
 
 PAGE: Final = 0x10000
 DATA_VIEW: Final = 0x3C000000
 FETCH_VIEW: Final = 0x42000000
-SECTOR: Final = 0x1000
 FIFO_BYTES: Final = 128
 TIMER_HZ: Final = 16_000_000
-NOR_BUSY_READS: Final = 3  # status reads until an erase or a program is done
 BITES_AFTER: Final = 100_000  # register accesses, if a watchdog still runs
 MAC: Final = bytes.fromhex("7cdfa1b2c3d4")
 
@@ -52,46 +50,6 @@ def load_rom_image(flash: bytes) -> tuple[int, list[tuple[int, bytes]]]:
     if has_hash and hashlib.sha256(flash[:end]).digest() != flash[end : end + 32]:
         raise Stopped("ROM: hash of the bootloader is wrong")
     return entry, segments
-
-
-class Nor:
-    """W25Q32JV, as far as a driver that writes needs it."""
-
-    def __init__(self, cells: mmap.mmap) -> None:
-        self.cells = cells
-        self.busy_reads = 0
-        self.may_write = False
-
-    def command(self, code: int, address: int | None, out: bytes) -> int:
-        """What it answers with; 0 if nothing."""
-        if code == 0x05:
-            answer = (1 if self.busy_reads else 0) | (2 if self.may_write else 0)
-            if self.busy_reads:
-                self.busy_reads -= 1
-                self.may_write = self.may_write and self.busy_reads > 0
-            return answer
-        if self.busy_reads:
-            raise Stopped(f"flash: command {code:#04x} while it is busy")
-        if code == 0x06:
-            self.may_write = True
-        elif code in (0x02, 0x20):
-            self._change(code, address, out)
-        else:
-            raise Stopped(f"flash: command {code:#04x}")
-        return 0
-
-    def _change(self, code: int, address: int | None, out: bytes) -> None:
-        if address is None or not self.may_write or (code == 0x20) == bool(out):
-            raise Stopped(f"flash: command {code:#04x} is not as it should be")
-        address %= len(self.cells)
-        if code == 0x20:
-            start = address - address % SECTOR
-            self.cells[start : start + SECTOR] = b"\xff" * SECTOR
-        page = address - address % 256
-        for i, byte in enumerate(out):
-            at = page + (address + i) % 256
-            self.cells[at] &= byte
-        self.busy_reads = NOR_BUSY_READS
 
 
 class Esp32C3(Chip):

@@ -1,5 +1,5 @@
 """ST's STM32: RCC, GPIO, USART, TIM2, IWDG, flash controller, unique id. After the reference
-manuals RM0351 (L475) and RM0433 (H743) and ST's CMSIS headers."""
+manuals RM0090 (F405), RM0351 (L475) and RM0433 (H743) and ST's CMSIS headers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import ClassVar, Final
 
 from tinyseal.device.chips.chip import Stopped
 from tinyseal.device.chips.cortexm import Block, CortexM
+from tinyseal.device.chips.nor import Nor, NorLine
 
 UNIQUE_ID: Final = (0x00340021, 0x34385116, 0x30343432)
 BUSY_READS: Final = 3  # of a status register, until flash is done
 BAUD: Final = 115200
+FEATHER_CRYSTAL_HZ: Final = 12_000_000
+FEATHER_NOR_HZ: Final = 80_000_000  # the most that the flash takes
 KEYS: Final = (0x45670123, 0xCDEF89AB)
 
 
@@ -45,45 +48,54 @@ class Gpio(Block):
 
 
 class Usart(Block):
-    """The one with ISR and ICR; a byte that has no place waits in the line."""
+    """The one with ISR and ICR, or the older one with SR and DR, whose registers are others. A
+    byte that has no place waits in the line."""
 
-    def __init__(self, chip: Stm32, pins: Sequence[int]) -> None:
-        super().__init__("USART", {0x00: 0, 0x04: 0, 0x08: 0, 0x0C: 0, 0x2C: 0})
-        self.chip, self.pins = chip, pins
+    def __init__(self, chip: Stm32, pins: Sequence[int], is_old: bool = False) -> None:
+        at = (0x0C, 0x08, 0x00, 0x04, 0x04) if is_old else (0x00, 0x0C, 0x1C, 0x24, 0x28)
+        self.control, self.rate, self.status, self.received, self.sent = at
+        self.enable = 1 << (13 if is_old else 0)
+        others = (0x10, 0x14) if is_old else (0x04, 0x08, 0x2C)
+        super().__init__("USART", dict.fromkeys((self.control, self.rate, *others), 0))
+        self.chip, self.pins, self.others, self.is_old = chip, pins, others, is_old
 
-    def _check(self, enable: int) -> None:
-        if not self.values[0x00] & 1 or not self.values[0x00] & enable:
+    def _check(self, direction: int) -> None:
+        control = self.values[self.control]
+        if not control & self.enable or not control & direction:
             raise Stopped("USART: not enabled")
-        baud = self.chip.usart_hz() / max(self.values[0x0C], 1)
-        if abs(baud / BAUD - 1) > 0.01 or self.values[0x04] or self.values[0x2C]:
+        baud = self.chip.usart_hz() / max(self.values[self.rate], 1)
+        if abs(baud / BAUD - 1) > 0.01 or any(self.values[at] for at in self.others):
             raise Stopped(f"USART: {baud:.0f} Bd")
         if any(self.chip.pins.function(pin) != 7 for pin in self.pins):
             raise Stopped("USART: its pins are not its own")
 
     def _has_byte(self) -> bool:
-        return self.values[0x00] & 5 == 5 and self.chip.line.look(1) > 0
+        wanted = self.enable | 1 << 2
+        return self.values[self.control] & wanted == wanted and self.chip.line.look(1) > 0
 
     def load(self, offset: int) -> int:
-        if offset == 0x1C:
+        if offset == self.status:
             return 0xC0 | (0x20 if self._has_byte() else 0)
-        if offset == 0x24:
+        if offset == self.received:
             self._check(1 << 2)
             if not self.chip.line.received:
-                raise Stopped("USART: read of RDR without a byte")
+                raise Stopped("USART: read of its data without a byte")
             return self.chip.line.received.popleft()
         return super().load(offset)
 
     def store(self, offset: int, value: int) -> None:
-        if offset == 0x28:
+        if offset == self.sent:
             self._check(1 << 3)
             self.chip.line.send(value & 0xFF)
-        elif offset == 0x0C and self.values[0x00] & 1:
+        elif offset == 0x20 and not self.is_old:
+            pass  # clears flags, of which none is ever set here
+        elif offset == self.rate and self.values[self.control] & self.enable:
             raise Stopped("USART: BRR written while it is enabled")
-        elif offset != 0x20:
+        else:
             super().store(offset, value)
 
     def asserts_interrupt(self) -> bool:
-        return bool(self.values[0x00] >> 5 & 1) and self._has_byte()
+        return bool(self.values[self.control] >> 5 & 1) and self._has_byte()
 
 
 class Timer(Block):
@@ -279,6 +291,7 @@ class FlashH7(Block):
 class Stm32(CortexM):
     flash_base = 0x08000000
     block_bytes = 0x400
+    rcc_base: ClassVar[int]
     pins: Gpio
 
     def __init__(self, flash: Path, boot: bytes, memory: Sequence[tuple[int, int]]) -> None:
@@ -297,16 +310,13 @@ class Stm32(CortexM):
     @abstractmethod
     def rcc(self) -> Rcc: ...
 
-    def load(self, address: int) -> int:
-        self._check_clock(address)
-        return super().load(address)
+    def check_block(self, base: int) -> None:
+        self.rcc.check(base)
 
     def store(self, address: int, value: int) -> None:
-        self._check_clock(address)
         super().store(address, value)
-
-    def _check_clock(self, address: int) -> None:
-        self.rcc.check(address - address % self.block_bytes)
+        if address - address % self.block_bytes == self.rcc_base:
+            self.forget_blocks()
 
 
 class RccL4(Rcc):
@@ -344,6 +354,7 @@ class Stm32L475(Stm32):
     """Console: USART1 on PB6 and PB7."""
 
     model = "CORTEX_M4"
+    rcc_base = 0x40021000
     ranges = (
         (0x1FFF7000, 0x1000),
         (0x40000000, 0x30000),
@@ -364,7 +375,7 @@ class Stm32L475(Stm32):
             0x40000000: Timer(self),
             0x40003000: Watchdog(self),
             0x40013800: self.usart,
-            0x40021000: self._rcc,
+            self.rcc_base: self._rcc,
             0x40022000: self.flash,
             0x48000400: self.pins,
         }
@@ -454,6 +465,7 @@ class Stm32H743(Stm32):
     """Console: USART3 on PD8 and PD9."""
 
     model = "CORTEX_M7"
+    rcc_base = 0x58024400
     ranges = (
         (0x1FF1E000, 0x1000),
         (0x40000000, 0x30000),
@@ -475,7 +487,7 @@ class Stm32H743(Stm32):
             0x52002000: self.flash,
             0x58004800: Watchdog(self),
             0x58020C00: self.pins,
-            0x58024400: self._rcc,
+            self.rcc_base: self._rcc,
             0x58024800: self.power,
         }
         self.interrupts = {39: self.usart}
@@ -502,3 +514,159 @@ class Stm32H743(Stm32):
 
     def program(self, address: int, word: int) -> None:
         self.flash.program(address)
+
+
+class RccF4(Rcc):
+    def __init__(self, flags: int) -> None:
+        registers = {
+            0x00: 0x83, 0x04: 0x24003010, 0x08: 0, 0x30: 0x100000, 0x40: 0, 0x44: 0, 0x74: flags,
+        }  # fmt: skip
+        gates = {
+            0x40020000: (0x30, 0), 0x40020400: (0x30, 1), 0x40000000: (0x40, 0),
+            0x40004800: (0x40, 18), 0x40013000: (0x44, 12),
+        }  # fmt: skip
+        super().__init__(registers, gates)
+
+    def load(self, offset: int) -> int:
+        value = super().load(offset)
+        if offset == 0x00:
+            value |= (value >> 16 & 1) << 17 | (value >> 24 & 1) << 25
+        elif offset == 0x08:
+            value |= (value & 3) << 2
+        return value
+
+    def store(self, offset: int, value: int) -> None:
+        if offset == 0x04 and self.values[0x00] >> 24 & 1:
+            raise Stopped("RCC: the PLL is changed while it is on")
+        super().store(offset, value)
+
+    def core_hz(self) -> int:
+        if self.values[0x08] & 3 != 2:
+            return 16_000_000
+        c = self.values[0x04]
+        source = FEATHER_CRYSTAL_HZ if c >> 22 & 1 else 16_000_000
+        if c >> 22 & 1 and not self.values[0x00] >> 16 & 1:
+            raise Stopped("RCC: the PLL's crystal is off")
+        reference = source // max(c & 0x3F, 1)
+        vco = reference * (c >> 6 & 0x1FF)
+        if not 1e6 <= reference <= 2e6 or not 100e6 <= vco <= 432e6:
+            raise Stopped(f"RCC: the PLL from {reference} Hz, at {vco} Hz")
+        return vco // (2 * (c >> 16 & 3) + 2)
+
+    def divider(self, shift: int) -> int:
+        """Of APB1 (10) or APB2 (13)."""
+        field = self.values[0x08] >> shift & 7
+        return 2 << (field & 3) if field & 4 else 1
+
+
+class Spi(Block):
+    """SPI 1 as a master of 8 bits, with the flash on its lines."""
+
+    def __init__(self, chip: Stm32F405) -> None:
+        super().__init__("SPI", {0x00: 0, 0x04: 0})
+        self.chip = chip
+        self.received: list[int] = []
+
+    def load(self, offset: int) -> int:
+        if offset == 0x08:
+            return 2 | bool(self.received)
+        if offset == 0x0C:
+            if not self.received:
+                raise Stopped("SPI: read of DR without a byte")
+            return self.received.pop()
+        return super().load(offset)
+
+    def store(self, offset: int, value: int) -> None:
+        if offset != 0x0C:
+            super().store(offset, value)
+            return
+        if self.chip.nor.is_fresh:
+            self._check()
+        if self.received:
+            raise Stopped("SPI: a byte is overrun")
+        self.received.append(self.chip.nor.exchange(value & 0xFF))
+
+    def _check(self) -> None:
+        """At the start of a command."""
+        clock = self.chip.apb2_hz() >> (self.values[0x00] >> 3 & 7) + 1
+        if self.values[0x00] & ~0x38 != 0x344 or clock > FEATHER_NOR_HZ:
+            raise Stopped(f"SPI: CR1 {self.values[0x00]:#x}, {clock} Hz")
+        if any(self.chip.pins.function(pin) != 5 for pin in (3, 4, 5)):
+            raise Stopped("SPI: its pins are not its own")
+
+
+class SelectPort(Gpio):
+    """Port A: its pin 15 selects the flash."""
+
+    def __init__(self, chip: Stm32F405) -> None:
+        super().__init__(0xA8000000)
+        self.chip = chip
+
+    def store(self, offset: int, value: int) -> None:
+        if offset == 0x18:
+            if value & ~(1 << 31 | 1 << 15):
+                raise Stopped(f"GPIO: BSRR {value:#x}")
+            self.values[0x14] = value & 1 << 15
+        else:
+            super().store(offset, value)
+        is_output = self.values[0x00] >> 30 == 1
+        self.chip.nor.select(is_output and not self.values[0x14])
+
+
+class Stm32F405(Stm32):
+    """The Feather's: its flash file is a serial NOR's. Console: USART3 on PB10 and PB11."""
+
+    model = "CORTEX_M4"
+    rcc_base = 0x40023800
+    ranges = ((0x1FFF7000, 0x1000), (0x40000000, 0x30000))
+
+    def map_flash(self, boot: bytes) -> None:
+        readable = self.unicorn.UC_PROT_READ | self.unicorn.UC_PROT_EXEC
+        self.uc.mem_map(self.flash_base, 0x100000, readable)
+        self.uc.mem_write(self.flash_base, boot)
+
+    def power_up(self) -> None:
+        self._rcc = RccF4(0x0E000000 if self.is_first else 0x14000000)
+        self.is_first = False
+        self.nor = NorLine(Nor(self.cells))
+        self.pins = Gpio(0x00000280)
+        self.usart = Usart(self, (10, 11), is_old=True)
+        self.waits = Block("FLASH", {0x00: 0})
+        self.blocks = {
+            0x1FFF7800: Block("UID", {0x210 + 4 * i: word for i, word in enumerate(UNIQUE_ID)}),
+            0x40000000: Timer(self),
+            0x40003000: Watchdog(self),
+            0x40004800: self.usart,
+            0x40013000: Spi(self),
+            0x40020000: SelectPort(self),
+            0x40020400: self.pins,
+            self.rcc_base: self._rcc,
+            0x40023C00: self.waits,
+        }
+        self.interrupts = {39: self.usart}
+
+    @property
+    def rcc(self) -> Rcc:
+        return self._rcc
+
+    def usart_hz(self) -> float:
+        return self._rcc.core_hz() / self._rcc.divider(10)
+
+    def apb2_hz(self) -> int:
+        return self._rcc.core_hz() // self._rcc.divider(13)
+
+    def timer_hz(self) -> int:
+        divider = self._rcc.divider(10)
+        return self._rcc.core_hz() // divider * (1 if divider == 1 else 2)
+
+    def store(self, address: int, value: int) -> None:
+        super().store(address, value)
+        if address == 0x40023808:
+            core = self._rcc.core_hz()
+            if core > 30e6 * ((self.waits.values[0x00] & 7) + 1):
+                raise Stopped("FLASH: too few wait states")
+            if self.usart_hz() > 42e6 or self.apb2_hz() > 84e6:
+                raise Stopped("RCC: a peripheral bus is too fast")
+
+    def program(self, address: int, word: int) -> None:
+        raise Stopped(f"store to the flash at {address:#x}")
