@@ -26,10 +26,11 @@ FIRMWARE = ROOT / "firmware"
 RUNS = 150
 FLAGS = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 WORDS = [
-    b"help", b"echo", b"info", b"layers", b"labels", b"load", b"infer", b"read", b"clear", b"name",
-    b"profile", b"timestamp", b"db", b"print", b"results", b"0", b"1", b"180", b"640", b"2560",
-    b"4294967295", b"4294967296", b"99999999999", b"-1", b"AAAA", b"AA==", b"====", b"00ff", b"0",
-    b"3610a686", b"\n", b"%", b"\r\n", b" ", b"  ", b"\0", b"\xff", b"x" * 300,
+    b"help", b"echo", b"info", b"layers", b"labels", b"load", b"infer", b"time", b"read",
+    b"clear", b"name", b"profile", b"timestamp", b"db", b"print", b"results", b"0",
+    b"1", b"180", b"640", b"2560", b"4294967295", b"4294967296", b"99999999999", b"-1",
+    b"AAAA", b"AA==", b"====", b"00ff", b"0", b"3610a686", b"\n", b"%", b"\r\n", b" ", b"  ", b"\0",
+    b"\xff", b"x" * 300,
 ]  # fmt: skip
 
 

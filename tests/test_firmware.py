@@ -92,6 +92,17 @@ def test_inputs_survive_repeated_inference(m4):
     np.testing.assert_array_equal(got, Interpreter(graph).invoke([x])[0])
 
 
+def test_every_layer_is_timed_and_the_output_is_that_of_an_inference(m4):
+    graph = load_model(ROOT / AD)
+    info = m4.info()
+    x = np.random.default_rng(7).integers(-128, 128, (1, 640), dtype=np.int8)
+    m4.load(0, x.tobytes())
+    ticks = m4.time_layers()
+    assert len(ticks) == info.layers == 10 and min(ticks) > 0
+    got = np.frombuffer(m4.read(0, info.outputs[0].bytes), np.int8).reshape(1, 640)
+    np.testing.assert_array_equal(got, Interpreter(graph).invoke([x])[0])
+
+
 def test_without_room_an_input_serves_one_inference(tmp_path):
     """A model whose input fills the micro:bit's RAM: loaded in place, used up by inference."""
     b = ModelBuilder()
@@ -134,6 +145,7 @@ def _load(data=b"\x01\x02\x03", index=0, offset=0, crc=None):
         ("bogus", ECOMMAND),
         ("infer 0", EARGUMENT),
         ("infer 1 2", EARGUMENT),
+        ("time 1", EARGUMENT),
         ("infer 4294967296", EARGUMENT),
         ("info now", EARGUMENT),
         ("load 0 0 AAAA", EARGUMENT),

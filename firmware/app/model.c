@@ -20,8 +20,13 @@ static uint8_t arena_1[BOARD_ARENA_1_BYTES] ARENA(1);
 #define arena_1 0
 #endif
 
+static void end_lap(void);
+
 static const struct capsule_memory memory = {
     .region = { arena_0, arena_1 }, .between = console_poll_smp
+};
+static const struct capsule_memory timed = {
+    .region = { arena_0, arena_1 }, .between = end_lap
 };
 static const uint32_t arena_bytes[CAPSULE_REGIONS] = { BOARD_ARENA_0_BYTES,
                                                        BOARD_ARENA_1_BYTES };
@@ -39,6 +44,14 @@ static const struct capsule *capsule = &none;
 
 struct model_counts model_counts;
 static int is_running;
+
+/* While layers are timed. */
+static struct {
+    model_teller tell;
+    uint32_t layer;
+    uint64_t start; /* of it, in ticks */
+    uint64_t whole; /* of those before it; what telling took is left out */
+} laps;
 
 static uint8_t *staging;
 static uint32_t staging_bytes;
@@ -257,7 +270,17 @@ int model_is_running(void)
     return is_running;
 }
 
-/* Runs the model once, its inputs being in place. */
+static void end_lap(void)
+{
+    const uint64_t ticks = hal.clock->ticks() - laps.start;
+
+    laps.whole += ticks;
+    laps.tell(laps.layer, ticks);
+    laps.layer++;
+    laps.start = hal.clock->ticks();
+}
+
+/* Runs the model once, its inputs being in place; the ticks that took. */
 static uint64_t run(void)
 {
     const uint64_t start = hal.clock->ticks();
@@ -268,7 +291,23 @@ static uint64_t run(void)
     return hal.clock->ticks() - start;
 }
 
-static int infer_once(uint64_t *ticks)
+static uint64_t run_timed(model_teller tell)
+{
+    laps.tell = tell;
+    laps.layer = 0;
+    laps.whole = 0;
+    is_running = 1;
+    laps.start = hal.clock->ticks();
+    capsule->invoke(&timed);
+    if (capsule->layer_count > 0) {
+        end_lap();
+    }
+    is_running = 0;
+    return laps.whole;
+}
+
+/* With a teller, every layer is timed. */
+static int infer_once(uint64_t *ticks, model_teller tell)
 {
     uint64_t elapsed;
     const int err = metering_charge();
@@ -282,14 +321,14 @@ static int infer_once(uint64_t *ticks)
         forget_inputs();
     }
     observing_before();
-    elapsed = run();
+    elapsed = tell ? run_timed(tell) : run();
     *ticks += elapsed;
     model_counts.inferences++;
     observing_after(elapsed);
     return STATUS_OK;
 }
 
-int model_infer(uint32_t n, uint64_t *ticks)
+static int infer(uint32_t n, uint64_t *ticks, model_teller tell)
 {
     int err = capsule == &none                ? STATUS_EMODEL
               : !inputs_are_loaded()          ? STATUS_EINPUT
@@ -298,10 +337,20 @@ int model_infer(uint32_t n, uint64_t *ticks)
 
     *ticks = 0;
     for (; !err && n > 0; n--) {
-        err = infer_once(ticks);
+        err = infer_once(ticks, tell);
     }
     model_counts.refused += err != STATUS_OK;
     return err;
+}
+
+int model_infer(uint32_t n, uint64_t *ticks)
+{
+    return infer(n, ticks, NULL);
+}
+
+int model_time(model_teller tell, uint64_t *ticks)
+{
+    return infer(1, ticks, tell);
 }
 
 int model_self_test(uint32_t *crc)

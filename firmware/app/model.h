@@ -56,6 +56,13 @@ const uint8_t *model_staged(uint32_t *len);
  * metering_charge() says: then those before have run. */
 int model_infer(uint32_t n, uint64_t *ticks);
 
+/* Is told how many ticks a layer took. */
+typedef void (*model_teller)(uint32_t layer, uint64_t ticks);
+
+/* Runs the model once and tells of each layer as it ends; *ticks is their sum, without the telling.
+ * Between layers nothing else is served. Errors as model_infer(). */
+int model_time(model_teller tell, uint64_t *ticks);
+
 /* Runs the model on the inputs drawn for its self-test, from the start of its state, where it leaves
  * it. STATUS_ETEST if the outputs, whose CRC-32 goes to *crc, are other than they must be. Inputs
  * are not lost where there is a staging buffer; outputs are. */

@@ -203,6 +203,32 @@ static int serve_infer(char *arguments)
     return STATUS_OK;
 }
 
+static void out_lap(uint32_t layer, uint64_t ticks)
+{
+    out_text("layer ");
+    out_u64(layer);
+    out_text(" ");
+    out_u64(ticks);
+    out_end();
+}
+
+static int serve_time(char *arguments)
+{
+    uint64_t ticks;
+    int err = end_of(arguments);
+
+    if (!err) {
+        err = model_time(out_lap, &ticks);
+    }
+    if (err) {
+        return err;
+    }
+    out_text("ok ");
+    out_u64(ticks);
+    out_end();
+    return STATUS_OK;
+}
+
 static int serve_read(char *arguments)
 {
     unsigned index, offset, len;
@@ -303,6 +329,7 @@ static const struct command commands[] = {
     { "labels", "", serve_labels },
     { "load", "INPUT OFFSET BASE64 CRC32", serve_load },
     { "infer", "[TIMES]", serve_infer },
+    { "time", "", serve_time },
     { "read", "OUTPUT OFFSET BYTES", serve_read },
     { "clear", "", serve_clear },
     { "confirm", "", serve_confirm },

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from tinyseal import __version__
 from tinyseal.board import Board, Core
+from tinyseal.build import tuning
 from tinyseal.build.third_party import CmsisNn, cmsis_nn, monocypher, p256_m
 from tinyseal.codegen.firmware import (
     Identity,
@@ -105,6 +106,7 @@ class Request:
     window: int = WINDOW  # inferences that are held against them together
     optimise: Optimise = Optimise.SPEED
     ram: int | None = None  # bytes the arena may take; None: what the board has
+    tuning: Path | None = None  # kernels as measured; None: the board's own file, if there is one
     words: Mapping[str, str] = field(default_factory=dict, compare=False)  # as the user gave them
 
     @property
@@ -131,8 +133,16 @@ class Request:
     def model_files(self) -> tuple[Path, ...]:
         """The model, and the labels beside it if there are any."""
         labels = self.model.with_suffix(".labels.txt")
-        files = (self.model, labels) if (ROOT / labels).is_file() else (self.model,)
-        return (*files, self.reference) if self.reference else files
+        files = [self.model, *([labels] if (ROOT / labels).is_file() else [])]
+        return (*files, *(f for f in (self.reference, self.tuning_file) if f))
+
+    @property
+    def tuning_file(self) -> Path | None:
+        """What kernels=auto obeys."""
+        if self.kernels != AUTO:
+            return None
+        own = tuning.default_file(self.board)
+        return self.tuning or (own if (ROOT / own).is_file() else None)
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -176,8 +186,16 @@ class Request:
     def plan(self) -> Plan:
         """Reads the model and plans it: seconds of work for large models."""
         wanted = None if self.kernels == AUTO else KernelSet(self.kernels)
-        goal = Goal(self.optimise, self.ram)
-        return plan(load_model(ROOT / self.model), self.board, wanted, goal=goal)
+        return plan(load_model(ROOT / self.model), self.board, wanted, goal=self.goal())
+
+    def goal(self) -> Goal:
+        """Reads the file of measured kernels, if there is one."""
+        file = self.tuning_file
+        if file is None:
+            return Goal(self.optimise, self.ram)
+        measured = tuning.read_file(ROOT / file, self.board)
+        compiler = tuning.compiler_of(self.board)
+        return Goal(self.optimise, self.ram, tuning.tuning_of(measured, compiler))
 
 
 @dataclass(frozen=True)
@@ -352,9 +370,12 @@ def board_texts(board: Board, identity: Identity) -> dict[str, str]:
     return texts
 
 
-def model_texts(request: Request) -> dict[str, str]:
-    """The contents of MODEL_FILES, in folder."""
+def model_texts(request: Request, told: Callable[[str], None]) -> dict[str, str]:
+    """The contents of MODEL_FILES, in folder; says how many kernels were chosen by measurement."""
     made = request.plan()
+    if request.tuning_file is not None:
+        count = sum(step.is_tuned for step in made.steps)
+        told(f"  tuned {count} of {len(made.steps)} layers by {request.tuning_file}")
     terms = request.terms
     if request.reference is not None:
         samples = load_samples(request.reference)

@@ -28,6 +28,7 @@ OPTIONS: Final = {
     "kernels": f"{', '.join(KERNEL_CHOICES)}: whose kernels to prefer; auto if left out",
     "optimise": "speed, size (code in flash) or ram (the arena); speed if left out",
     "ram": "bytes the arena may take, as 49152 or 48k; what the board has if left out",
+    "tuning": "file of kernels as measured; boards/tuning/BOARD.toml, if there is one, if left out",
     "cmsis_nn": "a checkout of CMSIS-NN; the pinned release, fetched once, if left out",
     "version": "of application and capsule, as 1.2.3+4; the tool's own if left out",
     "security_counter": "of both; a board never goes back to a lower one; 0 if left out",
@@ -75,9 +76,6 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
     family = arguments.get("family", "")
     if not re.fullmatch(r"[a-z0-9_]{0,31}", family):
         raise BuildError(f"family {family!r}: expected up to 31 lower-case letters, digits and _")
-    reference = Path(arguments["reference"]) if "reference" in arguments else None
-    if reference is not None and not (ROOT / reference).is_file():
-        raise BuildError(f"reference {str(reference)!r}: no such file")
     window = arguments.get("window", str(WINDOW))
     if not (window.isascii() and window.isdigit() and 1 < int(window) <= MAX_WINDOW):
         raise BuildError(f"window {window!r}: expected a number from 2 to {MAX_WINDOW}")
@@ -92,9 +90,10 @@ def parse(arguments: Mapping[str, str], targets: Sequence[str], known: Iterable[
         encrypt=Path(arguments["encrypt"]) if "encrypt" in arguments else None,
         release=release == "1",
         terms=Terms(is_metered=policy == "metered", family=family),
-        reference=reference,
+        reference=_file("reference", arguments),
         window=int(window),
         optimise=Optimise(optimise),
+        tuning=_tuning(arguments, targets),
         ram=parse_ram(arguments["ram"]) if "ram" in arguments else None,
         words=dict(arguments),
     )
@@ -122,6 +121,20 @@ def _model(text: str) -> Path:
         models = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "models").glob("*.tflite"))
         raise BuildError(f"no model {text!r}; models here: {', '.join(models)}")
     return path
+
+
+def _file(option: str, arguments: Mapping[str, str]) -> Path | None:
+    if option not in arguments:
+        return None
+    if not (ROOT / arguments[option]).is_file():
+        raise BuildError(f"{option} {arguments[option]!r}: no such file")
+    return Path(arguments[option])
+
+
+def _tuning(arguments: Mapping[str, str], targets: Sequence[str]) -> Path | None:
+    if "tuning" in arguments and "tune" in targets:
+        return Path(arguments["tuning"])  # will be written
+    return _file("tuning", arguments)
 
 
 def _one_of(what: str, value: str, choices: Iterable[str]) -> None:

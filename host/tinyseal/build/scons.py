@@ -21,6 +21,7 @@ def build(request: Request) -> None:
     options += [f"release={int(request.release)}"]
     options += [f"optimise={request.optimise.value}"]
     options += [f"ram={request.ram}"] if request.ram is not None else []
+    options += [f"tuning={request.tuning}"] if request.tuning is not None else []
     options += ["policy=metered"] if request.terms.is_metered else []
     options += [f"family={request.terms.family}"] if request.terms.family else []
     options += [f"key={request.key}"] if request.key else []

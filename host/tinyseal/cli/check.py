@@ -23,7 +23,7 @@ from tinyseal.errors import BuildError, PlanError, UsageError
 from tinyseal.graph.ops import LOWERINGS
 from tinyseal.plan.choose import AUTO, kernel_set
 from tinyseal.plan.cost import code_bytes
-from tinyseal.plan.goal import Goal, Optimise
+from tinyseal.plan.goal import Optimise
 from tinyseal.plan.model import Plan
 from tinyseal.plan.planner import draft, refusal
 from tinyseal.plan.support import Verdict, judge
@@ -51,7 +51,8 @@ def check(
     profile = named_board(board)
     try:
         wanted = kernel_set(kernels)
-        goal = Goal(optimise, None if ram is None else parse_ram(ram))
+        limit = None if ram is None else parse_ram(ram)
+        goal = Request(profile, model, kernels, optimise=optimise, ram=limit).goal()
         data = model.read_bytes()
     except (PlanError, BuildError) as e:
         raise UsageError(str(e)) from e
@@ -124,6 +125,7 @@ def figures(made: Plan) -> dict[str, Any]:
                 "layer": step.label,
                 "kernel": step.kernel.function,
                 "set": step.kernel.set.value,
+                "tuned": step.is_tuned,
                 "macs": step.lowered.params.macs,
                 "instructions": round(step.instructions),
                 "cycles": round(step.instructions * cpi),
@@ -180,6 +182,8 @@ def _show_trouble(report: dict[str, Any], verdicts: tuple[Verdict, ...]) -> None
 
 def _show(made: Plan, report: dict[str, Any]) -> None:
     console.print(_layer_table(report))
+    if any(layer["tuned"] for layer in report["layers"]):
+        console.print("[dim]* chosen as measured[/]")
     console.print()
     for region, need in enumerate(made.arena_bytes):
         if need:
@@ -234,7 +238,7 @@ def _layer_table(report: dict[str, Any]) -> Table:
     for layer in report["layers"]:
         table.add_row(
             layer["layer"],
-            layer["kernel"],
+            layer["kernel"] + (" *" if layer["tuned"] else ""),
             *(f"{layer[key]:,}" if layer[key] else "·" for key in columns.values()),
             f"{layer['seconds'] * 1e3:.3f}",
         )

@@ -58,6 +58,11 @@ TARGETS: Final = {
         "tinyseal.cli.bench:target",
         needs_firmware=False,
     ),
+    "tune": Target(
+        "measure each layer's kernels, on the virtual board or one at port=, and note the best",
+        "tinyseal.cli.tune:run",
+        needs_firmware=False,
+    ),
     "clean": Target("remove build/", "tinyseal.cli.targets:clean", needs_firmware=False),
 }
 

@@ -154,6 +154,17 @@ class Client:
         except (IndexError, ValueError) as e:
             raise DeviceError(f"infer: malformed answer {answer!r}") from e
 
+    def time_layers(self, seconds: float = 120.0) -> list[int]:
+        """Infers once; the ticks of the board's clock that each layer took."""
+        lines, _ = self._repeat("time", seconds, lost=False)
+        try:
+            laps = [tuple(map(int, line.split(" ")[1:])) for line in lines]
+            if [layer for layer, _ in laps] != list(range(len(laps))):
+                raise ValueError("layers are missing")
+            return [ticks for _, ticks in laps]
+        except ValueError as e:
+            raise DeviceError(f"time: malformed answer ({e})") from e
+
     def read(self, index: int, size: int) -> bytes:
         """The `size` bytes of output `index`."""
         chunks = []
