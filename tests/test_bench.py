@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tinyseal.board import load_board
+from tinyseal.board import Core, load_board
 from tinyseal.cli.bench import default_sets
 from tinyseal.cli.bench_plot import draw
 from tinyseal.device.bench import LayerRow, Row, ratios
+from tinyseal.device.cycles import layer_cycles
 from tinyseal.device.icount import Counts, InstructionCounter, find_marks
 from tinyseal.device.virtual import power_up
 from tinyseal.errors import DeviceError
+from tinyseal.plan.cycles import TIMINGS, Kind, classify
 
 PROJECT = Path(__file__).resolve().parents[1]
 PLUGINS = PROJECT / "build" / "icount"
@@ -168,6 +170,68 @@ def test_a_loop_of_known_length_counts_exactly(name, tmp_path):
         assert counter.counts() == [expected, expected]
 
 
+# layer_0: a load or an ALU, 1000 times an ALU and a branch, 999 of them taken, a return.
+CYCLES = {
+    "qemu-m0": 2 + 2000 + 999 * 2 + 3,
+    "qemu-m4": 1 + 2000 + 999 * 2 + 3,
+    "qemu-rv32": 1 + 2000 + 999 * 2 + 3,
+}
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_a_loop_of_known_length_has_the_cycles_of_its_instructions(name, tmp_path):
+    source, layer_1, expected = EXPECTED[name]
+    board = load_board(name)
+    elf = assemble(board, source, layer_1, tmp_path)
+    with (
+        InstructionCounter(find_marks(elf), PLUGINS, tallies=True) as counter,
+        power_up(board, elf, extra=counter.qemu_args) as machine,
+    ):
+        machine.go()
+        deadline = time.monotonic() + 20
+        while len(counter.counts()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        executed = counter.executed()
+    for layer, count in enumerate((expected.own, *expected.layers)):
+        assert sum(insn.count for insn in executed if insn.layer == layer) == count
+    cycles = layer_cycles(board, elf, executed, 2, TIMINGS[board.core])
+    assert len(cycles) == 3 and cycles[1] == CYCLES[name]
+
+
+@pytest.mark.parametrize(
+    ("core", "text", "expected"),
+    [
+        (Core.M0, "adds r0, r1, r2", (Kind.ALU, 0)),
+        (Core.M0, "muls r0, r1", (Kind.MULTIPLY, 0)),
+        (Core.M0, "ldrsb r2, [r4, r2]", (Kind.LOAD, 1)),
+        (Core.M0, "push {r3, r4-r6, lr}", (Kind.STORE_MANY, 5)),
+        (Core.M4, "ldrd r2, r3, [r0], #8", (Kind.LOAD_MANY, 2)),
+        (Core.M4, "ldmia.w sp!, {r4, r5, r6, pc}", (Kind.LOAD_MANY, 4)),
+        (Core.M4, "smlad r4, ip, r2, r4", (Kind.MULTIPLY, 0)),
+        (Core.M4, "smmulr r0, r0, r1", (Kind.MULTIPLY, 0)),
+        (Core.M4, "smull r0, r1, r2, r3", (Kind.LONG_MULTIPLY, 0)),
+        (Core.M4, "bne.n 20", (Kind.BRANCH, 0)),
+        (Core.M4, "bls.w 20", (Kind.BRANCH, 0)),
+        (Core.M4, "bic.w r0, r1, r2", (Kind.ALU, 0)),
+        (Core.M4, "bfi r0, r1, 0, 4", (Kind.ALU, 0)),
+        (Core.M4, "cbz r0, 20", (Kind.BRANCH, 0)),
+        (Core.M4, "strb.w r0, [r1, #3]", (Kind.STORE, 1)),
+        (Core.M4, "vldr s0, [r0]", (Kind.LOAD, 1)),
+        (Core.M4, "vmul.f32 s0, s1, s2", (Kind.ALU, 0)),
+        (Core.M55, "vldrb.8 q0, [r1], 16", (Kind.VECTOR_MEMORY, 1)),
+        (Core.M55, "vmladava.s8 r0, q0, q1", (Kind.VECTOR, 0)),
+        (Core.M55, "le lr, 20", (Kind.BRANCH, 0)),
+        (Core.RV32IMC, "lbu a0,0(a1)", (Kind.LOAD, 0)),
+        (Core.RV32IMC, "mulh a0,a1,a2", (Kind.LONG_MULTIPLY, 0)),
+        (Core.RV32IMC, "bnez a0,20", (Kind.BRANCH, 0)),
+        (Core.RV32IMC, "sll a0,a1,a2", (Kind.ALU, 0)),
+    ],
+)
+def test_an_instruction_is_of_its_class(core, text, expected):
+    mnemonic, _, operands = text.partition(" ")
+    assert classify(core, mnemonic, operands) == expected
+
+
 def test_firmware_without_a_model_is_refused(tmp_path):
     (tmp_path / "x.S").write_text("nop\n")
     subprocess.run(["gcc", "-c", "x.S", "-o", "x.o"], cwd=tmp_path, check=True)
@@ -205,6 +269,9 @@ def test_bench_measures_every_set_and_the_counts_add_up(tmp_path):
         assert row["floor"] == 264192 * 21 / 16 + 1672 * 7 + 1672
         assert 768 <= row["ram_arena"] <= 1600
         assert row["ram_static"] > 0
+        cycles = [layer["cycles"] for layer in row["layers"]]
+        assert row["instructions"] < row["cycles"] < 1.6 * row["instructions"]
+        assert 0 < row["cycles"] - sum(cycles) < 1500
     assert {layer["kernels"] for layer in cmsis_nn["layers"]} == {"cmsis-nn"}
     assert cmsis_nn["ratio"] == 1.0 < reference["ratio"]
     assert cmsis_nn["instructions"] < 580_000
@@ -224,8 +291,10 @@ def test_bench_refuses_a_picture_it_cannot_draw_before_it_measures(tmp_path):
 
 
 def row(kernels, instructions):
-    layer = LayerRow("conv_2d_0", "nn_conv_s8", kernels, 100, instructions - 5, 90.0, "dense", 25.0)
-    return Row("qemu-m4", "kws", kernels, instructions, 90.0, 100, 1, 2, 3, 4, True, (layer,))
+    layer = LayerRow(
+        "conv_2d_0", "nn_conv_s8", kernels, 100, instructions - 5, 90.0, "dense", 25.0, None
+    )
+    return Row("qemu-m4", "kws", kernels, instructions, 90.0, None, 100, 1, 2, 3, 4, True, (layer,))
 
 
 def test_ratios_are_to_one_set_or_absent():

@@ -185,7 +185,8 @@ def _show(rows: Sequence[Row]) -> None:
     table = Table(title=f"{rows[0].model} on {rows[0].board}", box=SIMPLE, pad_edge=False)
     table.add_column("kernels", no_wrap=True)
     for name in (
-        "instructions", "ratio", "/MAC", "x floor", "code", "weights", "arena", "RAM", "exact",
+        "instructions", "ratio", "/MAC", "x floor", "est. cycles", "code", "weights",
+        "arena", "RAM", "exact",
     ):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
     for row, ratio in zip(rows, ratios(rows, BASE), strict=True):
@@ -195,6 +196,7 @@ def _show(rows: Sequence[Row]) -> None:
             _or_dot(ratio, 3),
             _or_dot(row.instructions_per_mac),
             _or_dot(row.distance),
+            "·" if row.cycles is None else f"{row.cycles:,.0f}",
             f"{row.flash_code:,}",
             f"{row.flash_weights:,}",
             f"{row.ram_arena:,}",

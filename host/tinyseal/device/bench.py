@@ -6,16 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from tinyseal.board import Core
 from tinyseal.build.firmware import DEFAULT_BOARD, ROOT, Request
 from tinyseal.build.scons import build
 from tinyseal.build.size import measure_images
 from tinyseal.device.client import Client, open_port
+from tinyseal.device.cycles import layer_cycles
 from tinyseal.device.icount import Counts, InstructionCounter, find_marks
 from tinyseal.device.virtual import start
 from tinyseal.errors import DeviceError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.samples import sample_inputs
+from tinyseal.plan.cycles import TIMINGS
 from tinyseal.plan.floor import Shape, floor, plan_floor, products_per_output, shape_of
 from tinyseal.plan.model import Plan
 
@@ -34,6 +37,7 @@ class LayerRow:
     floor: float | None  # instructions it takes at least: plan/floor.py
     shape: Shape | None  # of its inner block
     products_per_output: float | None
+    cycles: float | None  # as plan/cycles.py reckons; None for a core without timings
 
     @property
     def instructions_per_mac(self) -> float | None:
@@ -61,6 +65,7 @@ class Row:
     kernels: str
     instructions: int
     floor: float | None
+    cycles: float | None
     macs: int
     flash_code: int
     flash_weights: int
@@ -100,7 +105,7 @@ def bench(request: Request, progress: Callable[[str], None] = lambda step: None)
     progress("build")
     build(request)
     progress("boot")
-    counts, bit_exact = count_layers(request, plan, progress)
+    counts, bit_exact, cycles = count_layers(request, plan, progress, timings_of=request.board.core)
     sizes = measure_images(request, [step.label for step in plan.steps])
     flash = {m.name for m in sizes.memories if m.kind == "flash"}
     ram = {m.name for m in sizes.memories if m.kind == "ram"}
@@ -116,6 +121,7 @@ def bench(request: Request, progress: Callable[[str], None] = lambda step: None)
         kernels=request.kernels,
         instructions=counts.total,
         floor=plan_floor(plan),
+        cycles=sum(cycles) if cycles else None,
         macs=plan.macs,
         flash_code=stored - weights,
         flash_weights=weights,
@@ -132,6 +138,7 @@ def bench(request: Request, progress: Callable[[str], None] = lambda step: None)
                 floor(step.lowered.params, plan.board.core),
                 shape_of(step.lowered.params),
                 products_per_output(step.lowered.params),
+                cycles[step.index + 1] if cycles else None,
             )
             for step, instructions in zip(plan.steps, counts.layers, strict=True)
         ),
@@ -149,18 +156,22 @@ def count_layers(
     plan: Plan,
     progress: Callable[[str], None] = lambda step: None,
     latest: int = 0,
-) -> tuple[Counts, bool]:
+    timings_of: Core | None = None,
+) -> tuple[Counts, bool, list[float] | None]:
     """Boots what is built, on a QEMU board, and infers: all sample inputs, or the `latest`.
 
-    Counts of the last inference, and whether every output was the reference's."""
+    Counts of the last inference, whether every output was the reference's, and by the timings of a
+    core, where they are known, cycles of `invoke` itself and of each layer."""
     graph = load_model(ROOT / request.model)
     reference = Interpreter(graph)
     samples = sample_inputs(graph)[-latest:]
+    capsule, board = ROOT / request.image("capsule"), request.board
+    timing = TIMINGS.get(timings_of) if timings_of else None
     exact = True
     with (
-        InstructionCounter(find_marks(ROOT / request.image("capsule")), PLUGINS) as counter,
+        InstructionCounter(find_marks(capsule), PLUGINS, timing is not None) as counter,
         start(request, counter.qemu_args) as machine,
-        Client(open_port(machine.port, request.board.console.baud)) as client,
+        Client(open_port(machine.port, board.console.baud)) as client,
     ):
         machine.go()
         client.boot()
@@ -171,9 +182,12 @@ def count_layers(
             expected = reference.invoke(inputs)
             exact &= all(a.tobytes() == b.tobytes() for a, b in zip(outputs, expected, strict=True))
         counts = counter.counts()
+        cycles = None
+        if timing is not None:
+            cycles = layer_cycles(board, capsule, counter.executed(), len(plan.steps), timing)
     if len(counts) != len(samples) or len(counts[-1].layers) != len(plan.steps):
         raise DeviceError(
-            f"{request.board.name}: counted {len(counts)} inferences of {len(samples)}; "
+            f"{board.name}: counted {len(counts)} inferences of {len(samples)}; "
             "does this QEMU support TCG plugins?"
         )
-    return counts[-1], exact
+    return counts[-1], exact, cycles

@@ -35,6 +35,7 @@ void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, insn_
                                             enum qemu_plugin_cb_flags flags, void *data);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
+size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
 void qemu_plugin_outs(const char *text);
 int qemu_plugin_num_vcpus(void) __attribute__((weak)); /* since interface version 2 */
@@ -45,10 +46,21 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info
                                char **argv);
 
 #define MAX_LAYERS 4096
+#define MAX_INSNS 65536u /* a power of two */
 
 struct mark {
     uint64_t start;
     uint64_t *count; /* of this layer, in the inference that runs */
+};
+
+struct tally {
+    uint64_t count, taken;
+};
+
+/* An instruction of the firmware. */
+struct insn {
+    uint64_t address, next;
+    struct tally *tallies; /* of invoke itself, then of each layer; NULL until it runs in one */
 };
 
 static uint64_t invoke_start, invoke_end;
@@ -62,6 +74,11 @@ static uint64_t *current = &outside;
 static bool last_layer_ran;
 static FILE *out;
 
+static char insns_path[4096];               /* empty: nothing is tallied */
+static struct insn *insns[MAX_INSNS];       /* by address, open addressing */
+static const struct insn *last;             /* executed; NULL: outside of an inference */
+static struct tally *last_tally;
+
 /* QEMU reads qemu_plugin_version after the constructors have run, and versions from 9 on no
  * longer take 1. */
 __attribute__((constructor)) static void choose_version(void)
@@ -71,8 +88,84 @@ __attribute__((constructor)) static void choose_version(void)
     }
 }
 
+/* `LAYER ADDRESS COUNT TAKEN` each, layer 0 being invoke itself; the address in hexadecimal. */
+static void write_tallies(void)
+{
+    FILE *file = fopen(insns_path, "w");
+
+    for (size_t i = 0; file != NULL && i < MAX_INSNS; i++) {
+        for (size_t k = 0; insns[i] != NULL && insns[i]->tallies != NULL && k <= layer_count; k++) {
+            const struct tally *tally = &insns[i]->tallies[k];
+
+            if (tally->count > 0) {
+                fprintf(file, "%zu %" PRIx64 " %" PRIu64 " %" PRIu64 "\n", k, insns[i]->address,
+                        tally->count, tally->taken);
+            }
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+}
+
+static void clear_tallies(void)
+{
+    for (size_t i = 0; i < MAX_INSNS; i++) {
+        if (insns[i] != NULL && insns[i]->tallies != NULL) {
+            memset(insns[i]->tallies, 0, (layer_count + 1) * sizeof(struct tally));
+        }
+    }
+}
+
+/* The record of an instruction, new or known; NULL if there is no room, or nothing is tallied. */
+static struct insn *find_insn(uint64_t address, uint64_t next)
+{
+    size_t at = (size_t)(address >> 1) & (MAX_INSNS - 1);
+
+    for (size_t i = 0; insns_path[0] != '\0' && i < MAX_INSNS; i++, at = (at + 1) & (MAX_INSNS - 1)) {
+        if (insns[at] == NULL) {
+            insns[at] = calloc(1, sizeof(struct insn));
+        }
+        if (insns[at] == NULL) {
+            break;
+        }
+        if (insns[at]->next == 0 || insns[at]->address == address) {
+            insns[at]->address = address;
+            insns[at]->next = next;
+            return insns[at];
+        }
+    }
+    return NULL;
+}
+
+/* Comes behind on_invoke, on_layer or on_other, which know by then in what layer it runs. */
+static void on_insn(unsigned int vcpu, void *data)
+{
+    struct insn *insn = data;
+
+    (void)vcpu;
+    if (last != NULL && insn->address != last->next) {
+        last_tally->taken++;
+    }
+    last = NULL;
+    if (current == &outside) {
+        return;
+    }
+    if (insn->tallies == NULL) {
+        insn->tallies = calloc(layer_count + 1, sizeof(struct tally));
+    }
+    if (insn->tallies != NULL) {
+        last = insn;
+        last_tally = &insn->tallies[current == &inside ? 0 : (size_t)(current - counts) + 1];
+        last_tally->count++;
+    }
+}
+
 static void finish(void)
 {
+    if (insns_path[0] != '\0') {
+        write_tallies();
+    }
     fprintf(out, "%" PRIu64, inside);
     for (size_t i = 0; i < layer_count; i++) {
         fprintf(out, " %" PRIu64, counts[i]);
@@ -87,6 +180,7 @@ static void on_invoke(unsigned int vcpu, void *data)
     (void)vcpu;
     if (data != NULL) { /* its first instruction */
         memset(counts, 0, sizeof counts);
+        clear_tallies();
         inside = 0;
         last_layer_ran = layer_count == 0;
         current = &inside;
@@ -143,6 +237,11 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
             }
         }
         qemu_plugin_register_vcpu_insn_exec_cb(insn, fn, QEMU_PLUGIN_CB_NO_REGS, data);
+        struct insn *record = find_insn(address, address + qemu_plugin_insn_size(insn));
+
+        if (record != NULL) {
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_insn, QEMU_PLUGIN_CB_NO_REGS, record);
+        }
     }
 }
 
@@ -174,6 +273,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int a
             marks = argv[i] + 6;
         } else if (strncmp(argv[i], "out=", 4) == 0) {
             out = fopen(argv[i] + 4, "w");
+        } else if (strncmp(argv[i], "insns=", 6) == 0) {
+            snprintf(insns_path, sizeof insns_path, "%s", argv[i] + 6);
         } else if (strncmp(argv[i], "first=", 6) == 0) {
             invoke_first = strtoull(argv[i] + 6, NULL, 16);
         } else if (strncmp(argv[i], "also=", 5) == 0) {

@@ -39,6 +39,17 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Executed:
+    """An instruction in one layer (0 is `invoke` itself, 1 the first layer) of an inference.
+    `taken`: how often another than the next in memory followed."""
+
+    layer: int
+    address: int
+    count: int
+    taken: int
+
+
+@dataclass(frozen=True)
 class Marks:
     """Where in the firmware an inference and its layers start; addresses as QEMU sees them."""
 
@@ -122,20 +133,26 @@ def _functions(elf: Path) -> Iterator[tuple[str, int, int]]:
 class InstructionCounter:
     """One run of QEMU: give it `qemu_args`, then read `counts` as inferences finish.
 
-    `folder` keeps the compiled plugin from one run to the next.
+    `folder` keeps the compiled plugin from one run to the next. With `tallies`, single
+    instructions are counted as well, of the last inference.
     """
 
-    def __init__(self, marks: Marks, folder: Path) -> None:
+    def __init__(self, marks: Marks, folder: Path, tallies: bool = False) -> None:
         plugin = _build(folder)
         self._run = tempfile.TemporaryDirectory(prefix="icount-")
-        marks_file, self._out = Path(self._run.name) / "marks", Path(self._run.name) / "counts"
+        run = Path(self._run.name)
+        marks_file, self._out, self._insns = run / "marks", run / "counts", run / "insns"
         marks_file.write_text(marks.text())
         for path in (plugin, marks_file):
             if "," in str(path):
                 raise DeviceError(f"{path}: QEMU takes no plugin whose path has a comma")
         first = "" if marks.first is None else f",first={marks.first:x}"
         also = "" if marks.also is None else ",also={:x}-{:x}".format(*marks.also)
-        self.qemu_args = ("-plugin", f"{plugin},marks={marks_file},out={self._out}{first}{also}")
+        insns = f",insns={self._insns}" if tallies else ""
+        self.qemu_args = (
+            "-plugin",
+            f"{plugin},marks={marks_file},out={self._out}{insns}{first}{also}",
+        )
 
     def counts(self) -> list[Counts]:
         """One entry for each inference that has returned."""
@@ -144,6 +161,11 @@ class InstructionCounter:
             [int(w) for w in line.split()] for line in text.splitlines(True) if line[-1] == "\n"
         ]
         return [Counts(row[0], tuple(row[1:])) for row in rows]
+
+    def executed(self) -> list[Executed]:
+        """Every instruction of the last inference, with tallies; read when it has returned."""
+        lines = (line.split() for line in self._insns.read_text().splitlines())
+        return [Executed(int(k), int(a, 16), int(n), int(t)) for k, a, n, t in lines]
 
     def close(self) -> None:
         self._run.cleanup()

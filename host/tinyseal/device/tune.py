@@ -117,7 +117,7 @@ def _note(
 
 def counted(request: Request, plan: Plan) -> Sequence[int]:
     """Instructions, by QEMU."""
-    counts, is_exact = count_layers(request, plan, latest=1)
+    counts, is_exact, _ = count_layers(request, plan, latest=1)
     if not is_exact:
         raise _wrong(request, plan)
     return counts.layers
