@@ -20,6 +20,7 @@ _PRODUCT_PARAMETERS: Final = (
 _DEPTHWISE_PARAMETERS: Final = (
     "const struct nn_mve_depthwise *op, const int8_t *words, int8_t *out, int32_t pairs"
 )
+_FC_PARAMETERS: Final = "const struct nn_mve_fc *op, const int8_t *in, int8_t *out, int8_t *scratch"
 
 
 def emit_product(e: Emission) -> None:
@@ -79,6 +80,33 @@ def emit_depthwise(e: Emission) -> None:
     e.statement(f"nn_mve_depthwise_s8(&{op}, {pairs}, {e.input(0)}, {e.output()}, {e.scratch()});")
 
 
+def emit_fc(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, FullyConnected)
+    e.header("kernels/nn_mve_fc.h")
+    loops, steps = mve.fc_loops(p)
+    op = e.struct(
+        "nn_mve_fc",
+        "op",
+        stream=e.array("stream", mve.fc_stream(p)),
+        batches=p.batches,
+        in_depth=p.in_depth,
+        out_depth=p.out_depth,
+        loops=loops,
+        out_zero=p.out_offset,
+        act_min=p.act_min,
+        act_max=p.act_max,
+    )
+    sizes = (steps, int(loops > 1), int(mve.flags(p, mve.SUMS)))
+    function = e.shared_function(
+        "fc_" + "_".join(map(str, sizes)),
+        _FC_PARAMETERS,
+        f"nn_mve_fc_s8(op, in, out, scratch, {', '.join(map(str, sizes))});",
+    )
+    scratch = e.scratch() if e.step.scratch else "0"
+    e.statement(f"{function}(&{op}, {e.input(0)}, {e.output()}, {scratch});")
+
+
 def _product_fields(e: Emission, p: Conv2D | FullyConnected) -> dict[str, int | str]:
     return {
         "stream": e.array("stream", mve.stream(p)),
@@ -103,5 +131,6 @@ def _product(e: Emission, p: Conv2D | FullyConnected) -> str:
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     "nn_mve_conv_s8": emit_conv,
     "nn_mve_depthwise_s8": emit_depthwise,
+    "nn_mve_fc_s8": emit_fc,
     "nn_mve_product_s8": emit_product,
 }

@@ -26,6 +26,10 @@ QUAD: Final = 4  # NN_MVE_PRODUCT_CHANNELS
 ROWS: Final = 4  # NN_MVE_DEPTHWISE_ROWS
 _WORDS: Final = 4  # of a vector
 _SLACK: Final = 64  # NN_MVE_DEPTHWISE_SLACK
+SUMS: Final = 8  # NN_MVE_SUMS
+_EVEN_FIRST: Final = (0, 2, 4, 6, 1, 3, 5, 7)  # as narrowing moves bring them together
+_NEAR: Final = 8  # vectors in reach of one address
+_MOST_UNROLLED: Final = 16  # vectors of a dense layer
 _MOST_STEPS: Final = 4  # of nn_mve_depthwise
 _MOST_VECTORS: Final = 72  # that a block goes through: 14 instructions each
 _MOST_CHANNELS: Final = 2**15  # offsets of 16 bits reach the next pixel
@@ -107,14 +111,14 @@ def by_channel(p: Weighted) -> Array:
     return p.weights.reshape(p.weights.shape[0], -1)
 
 
-def flags(p: Weighted) -> Flags:
-    """How a block of four channels ends."""
+def flags(p: Weighted, block: int = QUAD) -> Flags:
+    """How a block of so many channels ends."""
     made = Flags(0)
     if p.act_min < p.out_offset:
         made |= Flags.SIGNED
     if p.act_min > -128 or p.act_max < 127:
         made |= Flags.CLAMPED
-    if len(p.multipliers) % QUAD:
+    if len(p.multipliers) % block:
         made |= Flags.PARTIAL
     return made
 
@@ -168,7 +172,7 @@ def _quads(of: Channels, spare: int) -> tuple[Array, Array, Array]:
 
 def _bytes(words: Array) -> Array:
     """int32 [n, m] as they lie in memory, int8 [n, 4 m]."""
-    return words.astype("<i4").view(np.int8)
+    return np.ascontiguousarray(words, dtype="<i4").view(np.int8)
 
 
 def ends(p: Weighted) -> Array:
@@ -248,6 +252,38 @@ def _limits(p: Weighted) -> Array:
     return np.repeat([p.act_min, p.act_max], LANES).astype(np.int8)
 
 
+def fc_loops(p: FullyConnected) -> tuple[int, int]:
+    """Loops over the input, and the vectors of each: as few in all as can be, then few loops."""
+    vectors = -(-p.in_depth // LANES)
+    if vectors <= _NEAR:
+        return 1, vectors
+    ways = [(-(-vectors // n), n) for n in range(2, _MOST_UNROLLED + 1)]
+    return min(ways, key=lambda way: (way[0] * way[1] * SUMS * 2 + way[0], way[0]))
+
+
+def fc_stream(p: FullyConnected) -> Array:
+    """int8, `stream` of `struct nn_mve_fc`."""
+    of = channels(p)
+    assert of is not None
+    loops, unrolled = fc_loops(p)
+    vectors = loops * unrolled
+    spare = -len(of.start) % SUMS
+    padded = np.pad(of.weights, ((0, spare), (0, vectors * LANES - p.in_depth)))
+    weights = padded.reshape(-1, SUMS, vectors, LANES).transpose(0, 2, 1, 3)
+    start, multiplier, shift = (
+        np.pad(words, (0, spare)).reshape(-1, SUMS) for words in (of.start, of.multiplier, of.shift)
+    )
+    parts = [
+        _bytes(start),
+        weights.reshape(len(start), -1),
+        _bytes(multiplier[:, _EVEN_FIRST]),
+        _bytes(-shift[:, _EVEN_FIRST]),
+    ]
+    if Flags.CLAMPED in flags(p):
+        parts.append(np.tile(_limits(p), (len(start), 1)))
+    return np.concatenate(parts, axis=1)
+
+
 def pixels(p: Conv2D | FullyConnected) -> int:
     """Output pixels; of a dense layer, its batches."""
     return p.batches * p.out_h * p.out_w if isinstance(p, Conv2D) else p.batches
@@ -307,6 +343,16 @@ def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
     return max(0, int(behind.max(initial=0)))
 
 
+def _fc(p: FullyConnected, board: Board) -> bool:
+    return board.core.has_mve and p.filter_offset == 0 and channels(p) is not None
+
+
+def _fc_scratch(p: FullyConnected, board: Board) -> int:
+    loops, unrolled = fc_loops(p)
+    whole = loops * unrolled * LANES
+    return 0 if whole == p.in_depth else whole
+
+
 def _conv_scratch(p: Conv2D, board: Board) -> int:
     return PIXELS * column_bytes(p)
 
@@ -325,7 +371,7 @@ def _product_instructions(p: Conv2D | FullyConnected, rows: int, width: int) -> 
     """`rows` calls for `width` pixels each."""
     made, how = shape(p), flags(p)
     block = 20.0 + 14 * made.vectors
-    if made.vectors > 8 or made.rows > 1:
+    if made.vectors > _NEAR or made.rows > 1:
         block += 2 * made.rows - 1
     block += 4 * (Flags.SIGNED in how) + 2 * (Flags.CLAMPED in how) + 2 * (Flags.PARTIAL in how)
     block += made.rows * (made.tail > 0)
@@ -342,6 +388,14 @@ def _conv_instructions(p: Conv2D, board: Board) -> float:
     at_border = p.out_w if not is_direct(p) else min(p.out_w, 2 * PIXELS * (p.pad_w > 0))
     rows = p.batches * p.out_h
     return _product_instructions(p, rows, p.out_w) + rows * at_border * (gathered + 20)
+
+
+def _fc_instructions(p: FullyConnected, board: Board) -> float:
+    how, (loops, unrolled) = flags(p, SUMS), fc_loops(p)
+    block = 21.0 + loops * (unrolled * 17 + 2 * (loops > 1)) + (loops > 1)
+    block += 4 * (Flags.SIGNED in how) + 4 * (Flags.CLAMPED in how) + 2 * (Flags.PARTIAL in how)
+    copied = 3 * -(-p.in_depth // LANES) if _fc_scratch(p, board) else 0
+    return p.batches * (-(-p.out_depth // SUMS) * block + copied + 25) + 40
 
 
 def _depthwise_instructions(p: DepthwiseConv2D, board: Board) -> float:
@@ -387,5 +441,13 @@ KERNELS: Final = (
         supports=_depthwise,
         scratch=_depthwise_scratch,
         lag=_depthwise_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_mve_fc_s8",
+        FullyConnected,
+        instructions=_fc_instructions,
+        supports=_fc,
+        scratch=_fc_scratch,
     ),
 )
