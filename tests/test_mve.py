@@ -61,6 +61,6 @@ def test_layers_write_over_what_the_one_before_left(campaign, tmp_path):
 
 def test_mve_form_equals_the_reference(campaign):
     """Many layers a boot, on the virtual Cortex-M55."""
-    result = torture_kernels(M55, "tuned", 60 * campaign, seed=100)
+    result = torture_kernels(M55, "tuned", 60 * campaign, seed=1)
     assert not result.failures
     assert set(result.functions) == FUNCTIONS

@@ -1,4 +1,5 @@
-"""Random weighted layers side by side in one model: what kernels are tortured with.
+"""Random layers side by side in one model, most of them with weights: what kernels are tortured
+with.
 
 Sizes are small and odd, often 1; zero points often at the ends; weights now and then all extreme;
 output scales mostly fit the sums, and now and then make every value saturate or vanish.
@@ -13,6 +14,7 @@ import numpy as np
 
 from tinyseal.graph.ir import (
     Activation,
+    ArithmeticAttrs,
     Attrs,
     Conv2DAttrs,
     DepthwiseConv2DAttrs,
@@ -22,6 +24,7 @@ from tinyseal.graph.ir import (
     Op,
     OpKind,
     Padding,
+    Pool2DAttrs,
     Quant,
     Tensor,
 )
@@ -30,7 +33,8 @@ from tinyseal.graph.lowering import Array
 Shape = tuple[int, ...]
 T = TypeVar("T")
 
-MOST_INPUTS: Final = 16  # of a model, planner.MAX_INPUTS
+MOST_INPUTS: Final = 16  # of layers with weights: a model has planner.MAX_INPUTS at most
+PLAIN: Final = 8  # one layer without weights for so many with them
 MOST_ELEMENTS: Final = 1536  # of an input
 MOST_MACS: Final = 60_000  # of a layer
 ACTIVATIONS: Final = (
@@ -43,7 +47,8 @@ ACTIVATIONS: Final = (
 
 
 def random_layers(rng: np.random.Generator, count: int, name: str = "layers") -> Graph:
-    """A graph of `count` convolutions and dense layers; none reads what another wrote."""
+    """A graph of `count` convolutions and dense layers, then a few sums and pools; none reads
+    what another wrote."""
     return _Layers(rng).graph(count, name)
 
 
@@ -70,8 +75,12 @@ class _Layers:
                 self._pick(makers)(x)
             else:
                 self._dense(x)
+        images = [t for t in map(self.tensors.__getitem__, self.inputs) if len(t.shape) == 4]
+        small = sorted(images, key=lambda t: t.elements)[: len(images) // 2 + 1]
+        for i in range(count // PLAIN):
+            (self._pool if i % 2 else self._add)(self._pick(small))
         outputs = tuple(op.outputs[0] for op in self.ops)
-        read = {op.inputs[0] for op in self.ops}
+        read = {i for op in self.ops for i in op.inputs}
         inputs = tuple(i for i in self.inputs if i in read)
         return Graph(name, "0" * 64, tuple(self.tensors), tuple(self.ops), inputs, outputs)
 
@@ -203,6 +212,51 @@ class _Layers:
         shape = (*x.shape[:-1], out) if len(x.shape) > 1 else (1, out)
         attrs = FullyConnectedAttrs(self._pick(ACTIVATIONS))
         self._layer(OpKind.FULLY_CONNECTED, x, weights, 0, shape, attrs)
+
+    def _add(self, x: Tensor) -> None:
+        """x and another input, or x twice."""
+        y = x
+        if self._chance(0.8):
+            y = self._activation(x.shape, 0.05 * 2.0 ** self.rng.uniform(-3, 3))
+            self.inputs.append(y.index)
+        assert x.quant is not None and y.quant is not None
+        wild = 8.0 if self._chance(0.15) else 1.0
+        fitting = max(x.quant.scale, y.quant.scale) * 2.0 ** self.rng.uniform(-wild, wild)
+        out = self._activation(x.shape, fitting)
+        first, second = (x, y) if self._chance(0.5) else (y, x)
+        self.ops.append(
+            Op(
+                len(self.ops),
+                OpKind.ADD,
+                1,
+                (first.index, second.index),
+                (out.index,),
+                ArithmeticAttrs(self._pick(ACTIVATIONS)),
+            )
+        )
+
+    def _pool(self, x: Tensor) -> None:
+        attrs = Pool2DAttrs(
+            self._pick((Padding.SAME, Padding.VALID)),
+            self._pick((1, 2, 3)),
+            self._pick((1, 2, 3)),
+            self._size(min(5, x.shape[1])),
+            self._size(min(5, x.shape[2])),
+            self._pick(ACTIVATIONS),
+        )
+        size = [
+            -(-d // stride) if attrs.padding is Padding.SAME else (d - taps) // stride + 1
+            for d, taps, stride in zip(
+                x.shape[1:3],
+                (attrs.filter_h, attrs.filter_w),
+                (attrs.stride_h, attrs.stride_w),
+                strict=True,
+            )
+        ]
+        shape = (x.shape[0], *size, x.shape[3])
+        out = self.tensors[self._tensor(shape, DType.S8, x.quant)]
+        kind = self._pick((OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D))
+        self.ops.append(Op(len(self.ops), kind, 1, (x.index,), (out.index,), attrs))
 
     def _layer(
         self, kind: OpKind, x: Tensor, weights: Tensor, axis: int, shape: Shape, attrs: Attrs

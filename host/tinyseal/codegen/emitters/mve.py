@@ -8,8 +8,10 @@ from typing import Final
 
 from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_dense import window_fields
+from tinyseal.graph.ops.arithmetic import Add
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
+from tinyseal.graph.ops.pooling import Pool
 from tinyseal.plan.kernels import mve
 
 _PRODUCT_PARAMETERS: Final = (
@@ -19,6 +21,9 @@ _PRODUCT_PARAMETERS: Final = (
 
 _DEPTHWISE_PARAMETERS: Final = (
     "const struct nn_mve_depthwise *op, const int8_t *words, int8_t *out, int32_t pairs"
+)
+_ADD_PARAMETERS: Final = (
+    "const struct nn_mve_add *op, const int8_t *looked_up, const int8_t *shifted, int8_t *out"
 )
 _FC_PARAMETERS: Final = "const struct nn_mve_fc *op, const int8_t *in, int8_t *out, int8_t *scratch"
 
@@ -107,6 +112,37 @@ def emit_fc(e: Emission) -> None:
     e.statement(f"{function}(&{op}, {e.input(0)}, {e.output()}, {scratch});")
 
 
+def emit_add(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, Add)
+    e.header("kernels/nn_mve_add.h")
+    op = e.struct(
+        "nn_mve_add",
+        "op",
+        table=e.array("table", mve.add_table(p)),
+        count=p.walk.elements,
+        multiplier=p.out_requant.multiplier,
+        shift=p.out_requant.shift,
+        out_zero=p.out_offset,
+        act_min=p.act_min,
+        act_max=p.act_max,
+    )
+    flags = int(mve.add_flags(p))
+    function = e.shared_function(
+        f"add_{flags}", _ADD_PARAMETERS, f"nn_mve_add_s8(op, looked_up, shifted, out, {flags});"
+    )
+    table = mve.looked_up(p)
+    e.statement(f"{function}(&{op}, {e.input(table)}, {e.input(1 - table)}, {e.output()});")
+
+
+def emit_pool(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, Pool)
+    e.header("kernels/nn_mve_pool.h")
+    op = e.struct("nn_mve_pool", "op", **window_fields(p), act_min=p.act_min, act_max=p.act_max)
+    e.statement(f"{e.step.kernel.function}(&{op}, {e.input(0)}, {e.output()});")
+
+
 def _product_fields(e: Emission, p: Conv2D | FullyConnected) -> dict[str, int | str]:
     return {
         "stream": e.array("stream", mve.stream(p)),
@@ -129,8 +165,11 @@ def _product(e: Emission, p: Conv2D | FullyConnected) -> str:
 
 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
+    "nn_mve_add_s8": emit_add,
     "nn_mve_conv_s8": emit_conv,
     "nn_mve_depthwise_s8": emit_depthwise,
     "nn_mve_fc_s8": emit_fc,
+    "nn_mve_pool_average_s8": emit_pool,
+    "nn_mve_pool_max_s8": emit_pool,
     "nn_mve_product_s8": emit_product,
 }

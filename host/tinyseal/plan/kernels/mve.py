@@ -13,10 +13,12 @@ from typing import Final
 import numpy as np
 
 from tinyseal.board import Board
-from tinyseal.graph.fixedpoint import requantize_s8, wrap32
+from tinyseal.graph.fixedpoint import Requant, requantize, requantize_s8, wrap32
 from tinyseal.graph.lowering import Array
+from tinyseal.graph.ops.arithmetic import ADD_LEFT_SHIFT, Add
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
+from tinyseal.graph.ops.pooling import AveragePool2D, MaxPool2D, Pool
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.lag import window_lag
 
@@ -26,6 +28,9 @@ QUAD: Final = 4  # NN_MVE_PRODUCT_CHANNELS
 ROWS: Final = 4  # NN_MVE_DEPTHWISE_ROWS
 _WORDS: Final = 4  # of a vector
 _SLACK: Final = 64  # NN_MVE_DEPTHWISE_SLACK
+MEANS: Final = 8  # NN_MVE_POOL_MEANS
+_MOST_TAPS: Final = 255  # NN_MVE_POOL_MOST
+_HALF: Final = Requant(1 << 30, 0)  # of the operand that has the larger scale
 SUMS: Final = 8  # NN_MVE_SUMS
 _EVEN_FIRST: Final = (0, 2, 4, 6, 1, 3, 5, 7)  # as narrowing moves bring them together
 _NEAR: Final = 8  # vectors in reach of one address
@@ -284,6 +289,32 @@ def fc_stream(p: FullyConnected) -> Array:
     return np.concatenate(parts, axis=1)
 
 
+def add_flags(p: Add) -> Flags:
+    made = Flags(0)
+    if p.act_min < p.out_offset:
+        made |= Flags.SIGNED
+    if p.act_min > -128 or p.act_max < 127:
+        made |= Flags.CLAMPED
+    return made
+
+
+def looked_up(p: Add) -> int:
+    """Which operand goes by the table: the one of the smaller scale."""
+    return 1 if p.a_requant == _HALF else 0
+
+
+def add_table(p: Add) -> Array:
+    """int32 [256], `table` of `struct nn_mve_add`."""
+    offset, other, of = (
+        (p.b_offset, p.a_offset, p.b_requant)
+        if looked_up(p)
+        else (p.a_offset, p.b_offset, p.a_requant)
+    )
+    value = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int64)
+    scaled = requantize((value + offset) << ADD_LEFT_SHIFT, of.multiplier, of.shift)
+    return ((-scaled if p.subtract else scaled) + (other << ADD_LEFT_SHIFT - 1)).astype(np.int32)
+
+
 def pixels(p: Conv2D | FullyConnected) -> int:
     """Output pixels; of a dense layer, its batches."""
     return p.batches * p.out_h * p.out_w if isinstance(p, Conv2D) else p.batches
@@ -341,6 +372,26 @@ def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
     needed = batch * p.in_h + np.clip(y * p.stride_h - p.pad_h, 0, p.in_h)
     behind = ends * p.out_w * p.out_ch - needed * p.in_w * p.in_ch
     return max(0, int(behind.max(initial=0)))
+
+
+def _add(p: Add, board: Board) -> bool:
+    """The operand that is not looked up is only shifted, and not subtracted."""
+    table = looked_up(p)
+    return (
+        board.core.has_mve
+        and p.walk.is_dense
+        and (p.b_requant, p.a_requant)[table] == _HALF
+        and not (p.subtract and table == 0)
+        and p.out_requant.shift < 0
+    )
+
+
+def _average(p: Pool, board: Board) -> bool:
+    return board.core.has_mve and p.filter_h * p.filter_w <= _MOST_TAPS
+
+
+def _greatest(p: Pool, board: Board) -> bool:
+    return board.core.has_mve
 
 
 def _fc(p: FullyConnected, board: Board) -> bool:
@@ -407,6 +458,27 @@ def _depthwise_instructions(p: DepthwiseConv2D, board: Board) -> float:
     return p.batches * p.out_h * (fill + pairs + 70) + 100
 
 
+def _add_instructions(p: Add, board: Board) -> float:
+    how = add_flags(p)
+    block = 21 + 4 * (Flags.SIGNED in how) + 2 * (Flags.CLAMPED in how)
+    blocks, rest = divmod(p.walk.elements, SUMS)
+    return 60.0 + blocks * block + rest * 35
+
+
+def _pool_instructions(p: Pool, lanes: int, each: float) -> float:
+    groups = -(-p.in_ch // lanes)
+    patch = each + p.filter_h * (5 + 5.0 * p.filter_w)
+    return p.batches * p.out_h * p.out_w * (70 + groups * patch) + 60
+
+
+def _average_instructions(p: Pool, board: Board) -> float:
+    return _pool_instructions(p, MEANS, 65)
+
+
+def _greatest_instructions(p: Pool, board: Board) -> float:
+    return _pool_instructions(p, LANES, 25)
+
+
 KERNELS: Final = (
     Kernel(
         KernelSet.TUNED,
@@ -449,5 +521,29 @@ KERNELS: Final = (
         instructions=_fc_instructions,
         supports=_fc,
         scratch=_fc_scratch,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_mve_add_s8",
+        Add,
+        instructions=_add_instructions,
+        supports=_add,
+        in_place=(0, 1),
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_mve_pool_average_s8",
+        AveragePool2D,
+        instructions=_average_instructions,
+        supports=_average,
+        lag=window_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_mve_pool_max_s8",
+        MaxPool2D,
+        instructions=_greatest_instructions,
+        supports=_greatest,
+        lag=window_lag,
     ),
 )
