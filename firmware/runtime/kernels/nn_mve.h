@@ -53,6 +53,27 @@ static inline void nn_mve_copy(int8_t *to, const int8_t *from, int32_t n)
                      : "lr", "q0", "memory");
 }
 
+/* `rows` > 0 runs of n > 0 bytes, `step` bytes apart, to places `apart` bytes apart. */
+static inline void nn_mve_copy_rows(int8_t *to, int32_t apart, const int8_t *from, int32_t step,
+                                    int32_t n, int32_t rows)
+{
+    const int32_t over = (n + NN_MVE_LANES - 1) / NN_MVE_LANES * NN_MVE_LANES;
+
+    __asm__ volatile("1:\n\t"
+                     "dlstp.8  lr, %[n]\n"
+                     "2:\n\t"
+                     "vldrb.8  q0, [%[from]], #16\n\t"
+                     "vstrb.8  q0, [%[to]], #16\n\t"
+                     "letp     lr, 2b\n\t"
+                     "add      %[from], %[step]\n\t"
+                     "add      %[to], %[apart]\n\t"
+                     "subs     %[rows], #1\n\t"
+                     "bne      1b"
+                     : [to] "+r"(to), [from] "+r"(from), [rows] "+r"(rows)
+                     : [n] "r"(n), [step] "r"(step - over), [apart] "r"(apart - over)
+                     : "lr", "q0", "cc", "memory");
+}
+
 static inline void nn_mve_fill(int8_t *to, int8_t value, int32_t n)
 {
     __asm__ volatile("vdup.8   q0, %[value]\n\t"
@@ -86,6 +107,14 @@ static inline int32_t nn_mve_word(const int8_t *p, int32_t i)
 static inline void nn_mve_copy(int8_t *to, const int8_t *from, int32_t n)
 {
     memcpy(to, from, (size_t)n);
+}
+
+static inline void nn_mve_copy_rows(int8_t *to, int32_t apart, const int8_t *from, int32_t step,
+                                    int32_t n, int32_t rows)
+{
+    for (int32_t row = 0; row < rows; row++) {
+        memcpy(to + row * apart, from + row * step, (size_t)n);
+    }
 }
 
 static inline void nn_mve_fill(int8_t *to, int8_t value, int32_t n)

@@ -3,46 +3,33 @@
 
 #define PIXELS NN_MVE_PRODUCT_PIXELS
 
-/* What the taps at columns left, left + dilation_w, ... see of one input row. */
-static void gather_row(const struct nn_mve_conv *op, const int8_t *row, int32_t left,
-                       struct nn_window_span taps, int8_t *to)
-{
-    const struct nn_window *const w = &op->window;
-
-    nn_mve_fill(to, op->zero, taps.first * w->in_ch);
-    for (int32_t tap = taps.first; tap < taps.last; tap++) {
-        nn_mve_copy(to + tap * w->in_ch, row + (left + tap * w->dilation_w) * w->in_ch,
-                    w->in_ch);
-    }
-    nn_mve_fill(to + taps.last * w->in_ch, op->zero, (w->filter_w - taps.last) * w->in_ch);
-}
-
 /* All that the output pixel at input row `top`, column `left` sees. */
 static void gather(const struct nn_mve_conv *op, const int8_t *image, int32_t top, int32_t left,
                    int8_t *to)
 {
     const struct nn_window *const w = &op->window;
-    const int32_t run = w->filter_w * w->in_ch;
     const struct nn_window_span rows =
         nn_window_clip(top, w->in_h, w->filter_h, w->dilation_h);
     const struct nn_window_span taps =
         nn_window_clip(left, w->in_w, w->filter_w, w->dilation_w);
-    const int is_whole = taps.first == 0 && taps.last == w->filter_w &&
-                         (w->dilation_w == 1 || w->filter_w == 1);
-    const int32_t step = w->dilation_h * w->in_w * w->in_ch;
-    const int8_t *row = image + (top + rows.first * w->dilation_h) * w->in_w * w->in_ch;
+    const int32_t seen_rows = rows.last - rows.first;
+    const int32_t seen_taps = taps.last - taps.first;
+    const int is_run = w->dilation_w == 1; /* its taps lie side by side */
+    const int8_t *from = image + (top + rows.first * w->dilation_h) * w->in_w * w->in_ch +
+                         (left + taps.first * w->dilation_w) * w->in_ch;
 
-    for (int32_t tap = 0; tap < w->filter_h; tap++, to += op->row) {
-        if (tap < rows.first || tap >= rows.last) {
-            nn_mve_fill(to, op->zero, run);
-            continue;
-        }
-        if (is_whole) {
-            nn_mve_copy(to, row + left * w->in_ch, run);
-        } else {
-            gather_row(op, row, left, taps, to);
-        }
-        row += step;
+    if (seen_rows < w->filter_h || seen_taps < w->filter_w) {
+        nn_mve_fill(to, op->zero, op->column);
+    }
+    if (seen_rows <= 0 || seen_taps <= 0) {
+        return;
+    }
+    to += rows.first * op->row + taps.first * w->in_ch;
+    for (int32_t tap = 0; tap < (is_run ? 1 : seen_taps); tap++) {
+        nn_mve_copy_rows(to, op->row, from, w->dilation_h * w->in_w * w->in_ch,
+                         is_run ? seen_taps * w->in_ch : w->in_ch, seen_rows);
+        to += w->in_ch;
+        from += w->dilation_w * w->in_ch;
     }
 }
 

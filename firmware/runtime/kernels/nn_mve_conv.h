@@ -11,8 +11,7 @@ struct nn_mve_conv {
     int32_t column;         /* bytes of a gathered pixel */
     int32_t row;            /* bytes from one filter row to the next in it */
     int8_t zero;            /* the input's zero point, which padding holds */
-    int8_t is_direct;       /* pixels that see no padding are read where they lie: dilation_w 1,
-                             * rows whole vectors */
+    int8_t is_direct;       /* pixels that see no padding are read where they lie: dilation_w 1 */
 };
 
 /* in [batches][in_h][in_w][in_ch], out [batches][out_h][out_w][out_ch], scratch two columns.

@@ -143,7 +143,7 @@ static inline void nn_mve_fc_row(const struct nn_mve_fc *op, const int8_t *x, in
 
 /* in [batches][in_depth], out [batches][out_depth]; scratch the input in whole vectors, loops *
  * steps of them, or null where it is whole vectors already. None may overlap another. is_long:
- * loops is not 1. */
+ * there are more than eight of them. */
 static inline __attribute__((always_inline)) void
 nn_mve_fc_s8(const struct nn_mve_fc *op, const int8_t *in, int8_t *out, int8_t *scratch,
              int32_t steps, int32_t is_long, int32_t flags)

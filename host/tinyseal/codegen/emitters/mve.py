@@ -102,7 +102,7 @@ def emit_fc(e: Emission) -> None:
         act_min=p.act_min,
         act_max=p.act_max,
     )
-    sizes = (steps, int(loops > 1), int(mve.flags(p, mve.SUMS)))
+    sizes = (steps, int(mve.fc_is_long(p)), int(mve.flags(p, mve.SUMS)))
     function = e.shared_function(
         "fc_" + "_".join(map(str, sizes)),
         _FC_PARAMETERS,

@@ -132,16 +132,27 @@ def shape(p: Conv2D | FullyConnected) -> Shape:
     """A pixel's rows in the image, or its column where it is gathered into whole vectors."""
     if isinstance(p, FullyConnected):
         return Shape(1, -(-p.in_depth // LANES), p.in_depth % LANES)
+    return _rows(p) if is_direct(p) else _column(p)
+
+
+def _rows(p: Conv2D) -> Shape:
     run = p.filter_w * p.in_ch
-    if is_direct(p):
-        return Shape(p.filter_h, -(-run // LANES), run % LANES)
-    return Shape(1, -(-p.filter_h * run // LANES), 0)
+    return Shape(p.filter_h, -(-run // LANES), run % LANES)
+
+
+def _column(p: Conv2D) -> Shape:
+    return Shape(1, -(-p.filter_h * p.filter_w * p.in_ch // LANES), 0)
 
 
 def is_direct(p: Conv2D) -> bool:
-    """Whether a pixel's rows are read where they lie, rather than gathered first."""
-    run = p.filter_w * p.in_ch
-    return (p.dilation_w == 1 or p.filter_w == 1) and (p.filter_h == 1 or run % LANES == 0)
+    """Whether a pixel's rows are read where they lie, rather than gathered first: they can be,
+    and it costs less than to gather."""
+    if p.dilation_w > 1 and p.filter_w > 1:
+        return False
+    rows, column = (
+        -(-p.out_ch // QUAD) * _block(made, flags(p)) / PIXELS for made in (_rows(p), _column(p))
+    )
+    return rows < column + _gather_instructions(p)
 
 
 def column_bytes(p: Conv2D) -> int:
@@ -264,6 +275,11 @@ def fc_loops(p: FullyConnected) -> tuple[int, int]:
         return 1, vectors
     ways = [(-(-vectors // n), n) for n in range(2, _MOST_UNROLLED + 1)]
     return min(ways, key=lambda way: (way[0] * way[1] * SUMS * 2 + way[0], way[0]))
+
+
+def fc_is_long(p: FullyConnected) -> bool:
+    """Its input is out of one address's reach."""
+    return p.in_depth > _NEAR * LANES
 
 
 def fc_stream(p: FullyConnected) -> Array:
@@ -420,14 +436,22 @@ def _fc_lag(p: FullyConnected, board: Board) -> int:
 
 def _product_instructions(p: Conv2D | FullyConnected, rows: int, width: int) -> float:
     """`rows` calls for `width` pixels each."""
-    made, how = shape(p), flags(p)
+    quads = -(-len(p.multipliers) // QUAD)
+    return rows * (-(-width // PIXELS) * (30 + quads * _block(shape(p), flags(p))) + 40)
+
+
+def _block(made: Shape, how: Flags) -> float:
+    """Instructions of a quad of channels."""
     block = 20.0 + 14 * made.vectors
     if made.vectors > _NEAR or made.rows > 1:
         block += 2 * made.rows - 1
     block += 4 * (Flags.SIGNED in how) + 2 * (Flags.CLAMPED in how) + 2 * (Flags.PARTIAL in how)
-    block += made.rows * (made.tail > 0)
-    quads = -(-len(p.multipliers) // QUAD)
-    return rows * (-(-width // PIXELS) * (30 + quads * block) + 40)
+    return block + made.rows * (made.tail > 0)
+
+
+def _gather_instructions(p: Conv2D) -> float:
+    """Of one pixel that sees no padding."""
+    return 45.0 + p.filter_h * (5 + 3 * -(-p.filter_w * p.in_ch // LANES))
 
 
 def _pointwise_instructions(p: Conv2D | FullyConnected, board: Board) -> float:
@@ -435,15 +459,15 @@ def _pointwise_instructions(p: Conv2D | FullyConnected, board: Board) -> float:
 
 
 def _conv_instructions(p: Conv2D, board: Board) -> float:
-    gathered = 60.0 + p.filter_h * (15 + 3 * -(-p.filter_w * p.in_ch // LANES))
     at_border = p.out_w if not is_direct(p) else min(p.out_w, 2 * PIXELS * (p.pad_w > 0))
     rows = p.batches * p.out_h
-    return _product_instructions(p, rows, p.out_w) + rows * at_border * (gathered + 20)
+    gather = rows * at_border * (_gather_instructions(p) + 40)
+    return _product_instructions(p, rows, p.out_w) + gather
 
 
 def _fc_instructions(p: FullyConnected, board: Board) -> float:
     how, (loops, unrolled) = flags(p, SUMS), fc_loops(p)
-    block = 21.0 + loops * (unrolled * 17 + 2 * (loops > 1)) + (loops > 1)
+    block = 21.0 + loops * (unrolled * 17 + 2 * fc_is_long(p)) + fc_is_long(p)
     block += 4 * (Flags.SIGNED in how) + 4 * (Flags.CLAMPED in how) + 2 * (Flags.PARTIAL in how)
     copied = 3 * -(-p.in_depth // LANES) if _fc_scratch(p, board) else 0
     return p.batches * (-(-p.out_depth // SUMS) * block + copied + 25) + 40
