@@ -13,11 +13,15 @@
 
 /* Scratch: planes of four filter rows each, [planes][columns][in_ch] words of four bytes, one
  * from each row, and the slack; then a row of the input's zero point if there is padding above or
- * below. An output sees up to 16 words: four vectors. */
+ * below. An output sees up to 16 words: four vectors.
+ *
+ * Outputs are made in pairs: two of a row; or, if the layer is tall (stride_h and dilation_h 1, no
+ * more than three filter rows), one above the other, which see the same words. */
 struct nn_mve_depthwise {
     struct nn_window window;
     int32_t columns;        /* of the scratch: the input's, padded */
     int32_t apart;          /* words from an output's to the next one's; 0 if a row has one */
+    int8_t is_tall;
     const int32_t *taps;    /* [steps][4]: offsets of the words that an output sees, in bytes */
     const int8_t *stream;   /* of each four channels: where the eight sums start (int32);
                              * weights [4][steps][16]; multipliers and negative right shifts
@@ -29,7 +33,7 @@ struct nn_mve_depthwise {
     int8_t act_max;
 };
 
-/* A layer's instance of nn_mve_depthwise_pairs: pairs > 0 of outputs in a row. */
+/* A layer's instance of nn_mve_depthwise_pairs: pairs > 0, side by side. */
 typedef void nn_mve_depthwise_fn(const struct nn_mve_depthwise *op, const int8_t *words,
                                  int8_t *out, int32_t pairs);
 
@@ -37,14 +41,15 @@ typedef void nn_mve_depthwise_fn(const struct nn_mve_depthwise *op, const int8_t
 
 static inline __attribute__((always_inline)) void
 nn_mve_depthwise_pairs(const struct nn_mve_depthwise *op, const int8_t *words, int8_t *out,
-                       int32_t pairs, int32_t steps, int32_t flags)
+                       int32_t pairs, int32_t steps, int32_t is_tall, int32_t flags)
 {
     const int32_t channels = op->window.out_ch;
+    const int32_t columns = is_tall ? 1 : NN_MVE_DEPTHWISE_PIXELS; /* of a pair */
     const int32_t quads = (channels + NN_MVE_DEPTHWISE_CHANNELS - 1) / NN_MVE_DEPTHWISE_CHANNELS;
     /* All the registers there are. From one pair's end to the next one's start: r0, r2. */
-    register int32_t r0 __asm__("r0") = 4 * NN_MVE_DEPTHWISE_PIXELS * op->apart - 16 * quads;
+    register int32_t r0 __asm__("r0") = 4 * columns * op->apart - 16 * quads;
     register const int8_t *r1 __asm__("r1") = op->stream;
-    register int32_t r2 __asm__("r2") = NN_MVE_DEPTHWISE_PIXELS * channels - 4 * quads;
+    register int32_t r2 __asm__("r2") = columns * channels - 4 * quads;
     register const int8_t *r3 __asm__("r3") = words;
     register int32_t r4 __asm__("r4") = pairs;
     register const int8_t *r5 __asm__("r5") = words + 4 * op->apart;
@@ -76,9 +81,15 @@ nn_mve_depthwise_pairs(const struct nn_mve_depthwise *op, const int8_t *words, i
         ".macro nn_mve_taps taps, first, second\n\t"
         "vldrb.u8  q2, [r1], #16\n\t"
         "vldrw.u32 q0, [r3, \\taps]\n\t"
+        ".if %c[is_tall]\n\t"
+        "vshl.i32  q3, q2, #8\n\t" /* a row down */
+        "vmladava.s8 \\first, q2, q0\n\t"
+        "vmladava.s8 \\second, q3, q0\n\t"
+        ".else\n\t"
         "vldrw.u32 q1, [r5, \\taps]\n\t"
         "vmladava.s8 \\first, q2, q0\n\t"
         "vmladava.s8 \\second, q2, q1\n\t"
+        ".endif\n\t"
         ".endm\n\t"
         ".macro nn_mve_channel first, second\n\t"
         "nn_mve_taps q4, \\first, \\second\n\t"
@@ -90,7 +101,9 @@ nn_mve_depthwise_pairs(const struct nn_mve_depthwise *op, const int8_t *words, i
         "nn_mve_taps q7, \\first, \\second\n\t"
         ".endif\n\t"
         "adds      r3, #4\n\t"
+        ".if !%c[is_tall]\n\t"
         "adds      r5, #4\n\t"
+        ".endif\n\t"
         ".endm\n\t"
         ".if %c[steps] == 1\n\t"
         "nn_mve_taps q4, r0, r2\n\t"
@@ -98,7 +111,9 @@ nn_mve_depthwise_pairs(const struct nn_mve_depthwise *op, const int8_t *words, i
         "nn_mve_taps q6, r8, r10\n\t"
         "nn_mve_taps q7, r12, lr\n\t"
         "adds      r3, #16\n\t"
+        ".if !%c[is_tall]\n\t"
         "adds      r5, #16\n\t"
+        ".endif\n\t"
         ".else\n\t"
         "nn_mve_channel r0, r2\n\t"
         "nn_mve_channel r4, r6\n\t"
@@ -152,7 +167,7 @@ nn_mve_depthwise_pairs(const struct nn_mve_depthwise *op, const int8_t *words, i
         NN_MVE_LENGTH
         : "+r"(r0), "+r"(r1), "+r"(r2), "+r"(r3), "+r"(r4), "+r"(r5), "+r"(r6), "+r"(r7),
           "+r"(r9)
-        : "r"(r11), [steps] "i"(steps), [flags] "i"(flags)
+        : "r"(r11), [steps] "i"(steps), [is_tall] "i"(is_tall), [flags] "i"(flags)
         : "r8", "r10", "r12", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "cc",
           "memory");
 }
@@ -205,14 +220,17 @@ nn_mve_interleave(int8_t *to, const int8_t *const from[NN_MVE_DEPTHWISE_ROWS], i
 
 static inline void nn_mve_depthwise_pairs(const struct nn_mve_depthwise *op, const int8_t *words,
                                           int8_t *out, int32_t pairs, int32_t steps,
-                                          int32_t flags)
+                                          int32_t is_tall, int32_t flags)
 {
+    const int32_t columns = is_tall ? 1 : NN_MVE_DEPTHWISE_PIXELS;
+    const int32_t apart = is_tall ? 1 : 4 * op->apart; /* bytes, to what the second sees */
+    const int32_t rows = is_tall ? NN_MVE_DEPTHWISE_ROWS - 1 : NN_MVE_DEPTHWISE_ROWS;
     const int32_t vectors = NN_MVE_DEPTHWISE_CHANNELS * steps;
 
     for (int32_t pair = 0; pair < pairs; pair++) {
         const int8_t *starts = op->stream;
-        const int8_t *x = words + pair * 4 * NN_MVE_DEPTHWISE_PIXELS * op->apart;
-        int8_t *to = out + pair * NN_MVE_DEPTHWISE_PIXELS * op->window.out_ch;
+        const int8_t *x = words + pair * 4 * columns * op->apart;
+        int8_t *to = out + pair * columns * op->window.out_ch;
 
         for (int32_t left = NN_MVE_DEPTHWISE_PIXELS * op->window.out_ch; left > 0;
              left -= NN_MVE_SUMS) {
@@ -220,13 +238,15 @@ static inline void nn_mve_depthwise_pairs(const struct nn_mve_depthwise *op, con
             const int8_t *const ends = weights + vectors * NN_MVE_LANES;
 
             for (int32_t i = 0; i < NN_MVE_SUMS && i < left; i++) {
-                const int8_t *const of = x + i % 2 * 4 * op->apart + i / 2 * 4;
+                const int8_t *const of = x + i % 2 * apart + i / 2 * 4;
                 const int8_t *const w = weights + i / 2 * steps * NN_MVE_LANES;
                 int32_t sum = nn_mve_word(starts, i);
                 int16_t at;
 
-                for (int32_t lane = 0; lane < steps * NN_MVE_LANES; lane++) {
-                    sum += of[op->taps[lane / 4] + lane % 4] * w[lane];
+                for (int32_t tap = 0; tap < 4 * steps; tap++) {
+                    for (int32_t row = 0; row < rows; row++) {
+                        sum += of[op->taps[tap] + row] * w[4 * tap + row];
+                    }
                 }
                 memcpy(&at, ends + 32 + 2 * i, sizeof at);
                 to[at] = nn_mve_requant(sum, nn_mve_word(ends, i / 2),
@@ -254,7 +274,8 @@ static inline void nn_mve_interleave(int8_t *to, const int8_t *const from[NN_MVE
 #endif
 
 /* Depth multiplier 1: in [batches][in_h][in_w][in_ch], out [batches][out_h][out_w][in_ch]. A row
- * of outputs is written when all that it sees has been read. */
+ * of outputs, or two, is written when all that it sees has been read; the last of an odd number of
+ * rows is made with the one before, once more. */
 void nn_mve_depthwise_s8(const struct nn_mve_depthwise *op, nn_mve_depthwise_fn *pairs,
                          const int8_t *in, int8_t *out, int8_t *scratch);
 

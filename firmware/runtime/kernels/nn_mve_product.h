@@ -30,18 +30,24 @@ typedef void nn_mve_product_fn(const struct nn_mve_product *op, const int8_t *in
 #if defined(__ARM_FEATURE_MVE)
 
 static inline __attribute__((always_inline)) void
-nn_mve_product_pair(const struct nn_mve_product *op, const int8_t *x0, const int8_t *x1,
-                    int32_t gap, int8_t *out, const int16_t *at, int32_t rows, int32_t steps,
-                    int32_t tail, int32_t flags)
+nn_mve_product_pairs(const struct nn_mve_product *op, const int8_t *x0, const int8_t *x1,
+                     int32_t gap, int8_t *out, const int16_t *at, int32_t in_step, int32_t pairs,
+                     int32_t rows, int32_t steps, int32_t tail, int32_t flags)
 {
-    /* All the registers there are. */
+    const int32_t channels = op->out_ch;
+    const int32_t quads = (channels + NN_MVE_PRODUCT_CHANNELS - 1) / NN_MVE_PRODUCT_CHANNELS;
+    /* All the registers there are. From one pair to the next: r6; from the end of one in the
+     * output to the next one's start: r8. */
     register const int16_t *r0 __asm__("r0") = at;
     register const int8_t *r1 __asm__("r1") = op->stream;
     register const int16_t *r2 __asm__("r2") = op->ends + NN_MVE_PRODUCT_ZERO;
     register const int8_t *r3 __asm__("r3") = x0;
     register const int8_t *r5 __asm__("r5") = x1;
+    register int32_t r6 __asm__("r6") = NN_MVE_PRODUCT_PIXELS * in_step;
     register int8_t *r7 __asm__("r7") = out;
-    register int32_t r9 __asm__("r9") = NN_MVE_PRODUCT_PIXELS * op->out_ch;
+    register int32_t r8 __asm__("r8") = NN_MVE_PRODUCT_PIXELS * channels - 4 * quads;
+    register int32_t r9 __asm__("r9") = NN_MVE_PRODUCT_PIXELS * channels;
+    register int32_t r10 __asm__("r10") = pairs;
     register int32_t r11 __asm__("r11") = gap;
 
     /* Up to eight vectors lie in reach of one address. */
@@ -57,9 +63,7 @@ nn_mve_product_pair(const struct nn_mve_product *op, const int8_t *x0, const int
         "movs      r4, %[tail]\n\t"
         "vctp.8    r4\n\t"
         ".endif\n\t"
-        ".if .Lfar\n\t"
-        "strd      r3, r5, [sp, #-8]!\n\t"
-        ".endif\n"
+        "stmdb     sp!, {r1, r3, r5, r6, r8, r9, r10, r12}\n"
         "1:\n\t"
         ".if %c[tail] && (%c[flags] & 4)\n\t"
         "movs      r4, %[tail]\n\t"
@@ -130,7 +134,7 @@ nn_mve_product_pair(const struct nn_mve_product *op, const int8_t *x0, const int
         "vmin.s8   q0, q0, q5\n\t"
         ".endif\n\t"
         ".if .Lfar\n\t"
-        "ldrd      r3, r5, [sp]\n\t"
+        "ldrd      r3, r5, [sp, #4]\n\t"
         ".endif\n\t"
         ".if %c[flags] & 4\n\t"
         "vctp.16   r9\n\t"
@@ -142,26 +146,37 @@ nn_mve_product_pair(const struct nn_mve_product *op, const int8_t *x0, const int
         "adds      r7, #4\n\t"
         "subs      r9, #8\n\t"
         "bgt       1b\n\t"
+        "ldr       r1, [sp]\n\t"
+        "ldrd      r6, r8, [sp, #12]\n\t"
+        "ldrd      r9, r10, [sp, #20]\n\t"
+        "add       r3, r6\n\t"
+        "add       r5, r6\n\t"
+        "add       r7, r8\n\t"
         ".if .Lfar\n\t"
-        "add       sp, #8\n\t"
+        "strd      r3, r5, [sp, #4]\n\t"
         ".endif\n\t"
+        "subs      r10, #1\n\t"
+        "str       r10, [sp, #24]\n\t"
+        "bgt       1b\n\t"
+        "add       sp, #32\n\t"
         NN_MVE_LENGTH
-        : [at] "+r"(r0), "+r"(r1), [zero] "+r"(r2), "+r"(r3), "+r"(r5), "+r"(r7), "+r"(r9)
+        : [at] "+r"(r0), "+r"(r1), [zero] "+r"(r2), "+r"(r3), "+r"(r5), "+r"(r6), "+r"(r7),
+          "+r"(r8), "+r"(r9), "+r"(r10)
         : "r"(r11), [rows] "i"(rows), [steps] "i"(steps), [tail] "i"(tail), [flags] "i"(flags)
-        : "r4", "r6", "r8", "r10", "r12", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7",
+        : "r4", "r12", "lr", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7",
           "cc", "memory");
 }
 
 #else
 
+/* One pair; the flags only leave out what changes nothing. */
 static inline void nn_mve_product_pair(const struct nn_mve_product *op, const int8_t *x0,
                                        const int8_t *x1, int32_t gap, int8_t *out,
                                        const int16_t *at, int32_t rows, int32_t steps,
-                                       int32_t tail, int32_t flags)
+                                       int32_t tail)
 {
     const int8_t *stream = op->stream;
 
-    (void)flags; /* they only leave out what changes nothing */
     for (int32_t left = NN_MVE_PRODUCT_PIXELS * op->out_ch; left > 0; left -= NN_MVE_SUMS) {
         const int32_t pitch = NN_MVE_LANES * steps + gap;
         const int8_t *const starts = stream;
@@ -191,6 +206,20 @@ static inline void nn_mve_product_pair(const struct nn_mve_product *op, const in
     }
 }
 
+static inline void nn_mve_product_pairs(const struct nn_mve_product *op, const int8_t *x0,
+                                        const int8_t *x1, int32_t gap, int8_t *out,
+                                        const int16_t *at, int32_t in_step, int32_t pairs,
+                                        int32_t rows, int32_t steps, int32_t tail, int32_t flags)
+{
+    (void)flags;
+    for (int32_t i = 0; i < pairs; i++) {
+        const int32_t pixel = NN_MVE_PRODUCT_PIXELS * i;
+
+        nn_mve_product_pair(op, x0 + pixel * in_step, x1 + pixel * in_step, gap,
+                            out + pixel * op->out_ch, at, rows, steps, tail);
+    }
+}
+
 #endif
 
 /* out [pixels][out_ch]. A pixel sees `rows` rows of `steps` vectors, of the last of which `tail`
@@ -202,14 +231,17 @@ nn_mve_product_s8(const struct nn_mve_product *op, const int8_t *in, int32_t in_
                   int8_t *out, int32_t pixels, int32_t rows, int32_t steps, int32_t tail,
                   int32_t flags)
 {
-    for (int32_t left = pixels; left > 0; left -= NN_MVE_PRODUCT_PIXELS) {
-        const int is_single = left == 1;
+    int32_t done = 0;
 
-        nn_mve_product_pair(op, in, is_single ? in : in + in_step, gap, out,
-                            is_single ? op->ends + NN_MVE_PRODUCT_SINGLE : op->ends, rows, steps,
-                            tail, flags);
-        in += NN_MVE_PRODUCT_PIXELS * in_step;
-        out += NN_MVE_PRODUCT_PIXELS * op->out_ch;
+    while (done < pixels) {
+        const int is_single = done + 1 == pixels;
+        const int32_t pairs = is_single ? 1 : (pixels - done) / NN_MVE_PRODUCT_PIXELS;
+        const int8_t *const x = in + done * in_step;
+
+        nn_mve_product_pairs(op, x, is_single ? x : x + in_step, gap, out + done * op->out_ch,
+                             is_single ? op->ends + NN_MVE_PRODUCT_SINGLE : op->ends, in_step,
+                             pairs, rows, steps, tail, flags);
+        done += NN_MVE_PRODUCT_PIXELS * pairs;
     }
 }
 

@@ -69,6 +69,7 @@ def emit_depthwise(e: Emission) -> None:
         **window_fields(p),
         columns=mve.columns(p),
         apart=mve.words_apart(p),
+        is_tall=int(mve.is_tall(p)),
         taps=e.array("taps", mve.taps(p)),
         stream=e.array("stream", mve.depthwise_stream(p)),
         zero=-p.in_offset,
@@ -76,7 +77,7 @@ def emit_depthwise(e: Emission) -> None:
         act_min=p.act_min,
         act_max=p.act_max,
     )
-    sizes = (mve.steps(p), int(mve.flags(p)))
+    sizes = (mve.steps(p), int(mve.is_tall(p)), int(mve.flags(p)))
     pairs = e.shared_function(
         "depthwise_" + "_".join(map(str, sizes)),
         _DEPTHWISE_PARAMETERS,

@@ -37,6 +37,7 @@ _NEAR: Final = 8  # vectors in reach of one address
 _MOST_UNROLLED: Final = 16  # vectors of a dense layer
 _MOST_STEPS: Final = 4  # of nn_mve_depthwise
 _MOST_VECTORS: Final = 72  # that a block goes through: 14 instructions each
+_MOST_APART: Final = 2**16 - QUAD  # of what an offset of 16 bits reaches
 _MOST_CHANNELS: Final = 2**15  # offsets of 16 bits reach the next pixel
 
 Weighted = Conv2D | DepthwiseConv2D | FullyConnected
@@ -221,6 +222,17 @@ def words_apart(p: DepthwiseConv2D) -> int:
     return p.stride_w * p.in_ch if p.out_w > 1 else 0
 
 
+def is_tall(p: DepthwiseConv2D) -> bool:
+    """Whether pairs are one output above the other: two rows of them see the same words."""
+    return (
+        p.stride_h == p.dilation_h == 1
+        and p.filter_h < ROWS
+        and p.out_h >= PIXELS
+        and p.out_w * p.out_ch < _MOST_APART
+        and -(-p.out_h // PIXELS) * p.out_w <= p.out_h * -(-p.out_w // PIXELS)
+    )
+
+
 def taps(p: DepthwiseConv2D) -> Array:
     """int32 [steps * 4], `taps` of `struct nn_mve_depthwise`: what is not needed lies at 0."""
     of_plane = np.arange(planes(p)) * _plane_bytes(p)
@@ -240,7 +252,8 @@ def depthwise_stream(p: DepthwiseConv2D) -> Array:
     flat = words.reshape(len(rows), -1)
     weights = np.pad(flat, ((0, 0), (0, steps(p) * LANES - flat.shape[1])))
     start, multiplier, shift = _quads(of, spare)
-    last = _ends(p, p.out_ch if p.out_w > 1 else 0)
+    below = p.out_w * p.out_ch if is_tall(p) else p.out_ch if p.out_w > 1 else 0
+    last = _ends(p, below)
     return np.concatenate(
         [
             _bytes(np.repeat(start, PIXELS, axis=1)),
@@ -255,7 +268,7 @@ def depthwise_stream(p: DepthwiseConv2D) -> Array:
 
 def _ends(p: DepthwiseConv2D, apart: int) -> Array:
     """int8: offsets of a quad's sums, then its limits if it has any."""
-    offsets = _offsets(apart).astype("<i2").view(np.int8)
+    offsets = _offsets(apart).astype("<u2").view(np.int8)
     return np.concatenate([offsets, _limits(p)]) if Flags.CLAMPED in flags(p) else offsets
 
 
@@ -382,11 +395,14 @@ def _depthwise_scratch(p: DepthwiseConv2D, board: Board) -> int:
 
 
 def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
-    """A row of outputs is written when all that it sees has been read."""
-    ends = np.arange(1, p.batches * p.out_h)
-    batch, y = np.divmod(ends, p.out_h)
-    needed = batch * p.in_h + np.clip(y * p.stride_h - p.pad_h, 0, p.in_h)
-    behind = ends * p.out_w * p.out_ch - needed * p.in_w * p.in_ch
+    """A row of outputs, or two, is written when all that it sees has been read."""
+    rows = PIXELS if is_tall(p) else 1
+    made = np.arange(0, p.out_h, rows)  # rows that are there when these are begun
+    first = np.minimum(made, p.out_h - rows)
+    needed = np.clip(first * p.stride_h - p.pad_h, 0, p.in_h) * p.in_w * p.in_ch
+    image = p.out_h * p.out_w * p.out_ch - p.in_h * p.in_w * p.in_ch
+    ahead = made * p.out_w * p.out_ch - needed
+    behind = np.arange(p.batches)[:, None] * image + ahead
     return max(0, int(behind.max(initial=0)))
 
 
@@ -437,7 +453,7 @@ def _fc_lag(p: FullyConnected, board: Board) -> int:
 def _product_instructions(p: Conv2D | FullyConnected, rows: int, width: int) -> float:
     """`rows` calls for `width` pixels each."""
     quads = -(-len(p.multipliers) // QUAD)
-    return rows * (-(-width // PIXELS) * (30 + quads * _block(shape(p), flags(p))) + 40)
+    return rows * (-(-width // PIXELS) * (11 + quads * _block(shape(p), flags(p))) + 60)
 
 
 def _block(made: Shape, how: Flags) -> float:
@@ -475,11 +491,13 @@ def _fc_instructions(p: FullyConnected, board: Board) -> float:
 
 def _depthwise_instructions(p: DepthwiseConv2D, board: Board) -> float:
     how, vectors = flags(p), steps(p)
-    block = 22.0 + 20 * vectors + 6 * (vectors > 1)
+    tall = is_tall(p)
+    block = 22.0 - tall + 20 * vectors + 6 * (vectors > 1)
     block += 4 * (Flags.SIGNED in how) + 4 * (Flags.CLAMPED in how) + 2 * (Flags.PARTIAL in how)
-    pairs = -(-p.out_w // PIXELS) * (10 + -(-p.out_ch // QUAD) * block)
+    pairs = (p.out_w if tall else -(-p.out_w // PIXELS)) * (10 + -(-p.out_ch // QUAD) * block)
     fill = planes(p) * (80 + -(-p.in_w * p.in_ch // LANES) * 9)
-    return p.batches * p.out_h * (fill + pairs + 70) + 100
+    rows = -(-p.out_h // PIXELS) if tall else p.out_h
+    return p.batches * rows * (fill + pairs + 70) + 100
 
 
 def _add_instructions(p: Add, board: Board) -> float:
