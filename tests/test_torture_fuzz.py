@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 from tinyseal.cli import app
 
 
-@pytest.mark.parametrize(("target", "cases"), [("readers", 200_000), ("smp", 20_000)])
+@pytest.mark.parametrize(
+    ("target", "cases"), [("readers", 200_000), ("smp", 20_000), ("fleet", 40_000)]
+)
 def test_fuzz_campaign_finds_nothing(campaign, target, cases):
     count = cases * campaign
     words = ["torture", "fuzz", "--target", target, "--count", str(count), "--json"]

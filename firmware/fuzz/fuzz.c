@@ -1,7 +1,7 @@
 /* What reads hostile flash, and patches, under libFuzzer. SPDX-License-Identifier: Apache-2.0
  *
  * The first byte picks the reader: images, the key-value store that provisioning writes, patches,
- * or vouchers and the records of prepaid queries. */
+ * vouchers and the records of prepaid queries, or consents and logs of statistics. */
 #include <string.h>
 
 #include "boot_image.h"
@@ -9,6 +9,7 @@
 #include "delta.h"
 #include "flash_sim.h"
 #include "fuzz_meter.h"
+#include "fuzz_telemetry.h"
 #include "nv_kv.h"
 
 #define ERASE_BYTES 256u
@@ -121,11 +122,11 @@ static void fuzz_delta(const uint8_t *data, uint32_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const readers[])(const uint8_t *, uint32_t) = {
-        fuzz_image, fuzz_kv, fuzz_delta, fuzz_meter,
+        fuzz_image, fuzz_kv, fuzz_delta, fuzz_meter, fuzz_telemetry,
     };
 
     if (size > 1 && size < 0x10000) {
-        readers[data[0] % 4](data + 1, (uint32_t)size - 1);
+        readers[data[0] % 5](data + 1, (uint32_t)size - 1);
     }
     return 0;
 }

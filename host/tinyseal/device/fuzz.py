@@ -30,14 +30,16 @@ _RUNS: Final = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 
 
 class Target(enum.Enum):
-    """What is fed: readers of flash, or the application with all that it receives."""
+    """What is fed: readers of flash, the application with all that it receives, or what the host
+    reads of devices (fleet/fuzz.py)."""
 
     READERS = "readers"
     SMP = "smp"
+    FLEET = "fleet"
 
     @property
     def corpus(self) -> Path:
-        return CORPUS / ("fuzz" if self is Target.READERS else "fuzz_smp")
+        return CORPUS / ("fuzz" if self is Target.READERS else f"fuzz_{self.value}")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def _sources(target: Target) -> list[Path]:
     named = {
         Target.READERS: ("sim/flash_sim.c", "fuzz/fuzz.c", "fuzz/fuzz_meter.c",
                          "services/delta.c", "services/slot_writer.c", "services/meter.c",
-                         "services/meter_voucher.c"),
+                         "services/meter_voucher.c", "fuzz/fuzz_telemetry.c", "services/cbor.c",
+                         "services/consent.c", "services/observe.c", "services/telemetry.c"),
         Target.SMP: ("sim/flash_sim.c", "sim/boot_bench.c", "sim/ed25519_memo.c",
                      "fuzz/fuzz_smp.c"),
     }  # fmt: skip

@@ -7,7 +7,7 @@ adds is kept with the bytes and passed over; what an older one does not have is 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -144,7 +144,7 @@ def read_record(data: bytes) -> Record:
         return _record(fields)
     except RecordError:
         raise
-    except Exception as e:  # whatever hostile bytes do to the decoder
+    except (cbor2.CBORError, LookupError, TypeError, ValueError, OverflowError) as e:
         raise RecordError(f"record: malformed: {type(e).__name__}") from e
 
 
@@ -152,32 +152,33 @@ def _record(fields: Mapping[Any, Any]) -> Record:
     count = _int(fields.get(5), 0, 0xFFFF)
     noised = fields.get(13)
     drifted, unusual = _int(fields.get(12), 0, 2**32), _int(fields.get(14), 0, 2**32)
-    kind = _int(fields[1], 0, 2**32)
+    kind, level = _ints([fields[1], fields[2]])
     memory, distances = fields.get(6), fields.get(11)
-    cause, level = _int(fields.get(15), 0, 2**32), _int(fields[2], 0, 255)
-    assert kind is not None and level is not None
+    cause = _int(fields.get(15), 0, 2**32)
     return Record(
         kind=KINDS.get(kind, f"kind {kind}"),
         level=level,
-        model=bytes(fields[3]).hex(),
+        model=_bytes(fields[3]).hex(),
         window=_int(fields.get(4), 0, 0xFFFF),
         count=count,
-        memory=dict(zip(MEMORY, _ints(memory), strict=False)) if memory is not None else None,
+        memory=dict(zip(MEMORY, _ints(memory, least=len(MEMORY)), strict=False))
+        if memory is not None
+        else None,
         latency=_latency(fields[7], count) if 7 in fields else None,
         energy_nj=_int(fields.get(8), 0, 2**32),
         features=tuple(_feature(f) for f in fields[9]) if 9 in fields else None,
         classes=tuple(_class(c) for c in fields[10]) if 10 in fields else None,
-        distances=tuple(tuple(v / UNIT for v in _ints(d)) for d in distances)
+        distances=tuple(tuple(v / UNIT for v in _ints(d, least=len(STATISTICS))) for d in distances)
         if distances is not None
         else None,
         drifted=drifted,
         noised=tuple(tuple(_ints(n, signed=True)) for n in noised[1:]) if noised else None,
-        epsilon=noised[0] / 256 if noised else None,
+        epsilon=_ints(noised[:1], least=1)[0] / 256 if noised else None,
         unusual=unusual,
         cause=CAUSES.get(cause, str(cause)) if cause is not None else None,
         verdicts=tuple(_ints(fields[16])) if 16 in fields else None,
         firmware=_text(fields.get(17)),
-        input=bytes(fields[18]) if isinstance(fields.get(18), bytes) else None,
+        input=_bytes(fields[18]) if 18 in fields else None,
     )
 
 
@@ -187,12 +188,19 @@ def _int(value: Any, low: int, end: int) -> int | None:
     return value
 
 
-def _ints(values: Any, signed: bool = False) -> list[int]:
-    if not isinstance(values, Sequence):
-        raise RecordError("record: no list where one was expected")
+def _ints(values: Any, signed: bool = False, least: int = 0) -> list[int]:
+    """A list of numbers, `least` of them or more."""
+    if not isinstance(values, list) or len(values) < least or None in values:
+        raise RecordError(f"record: no list of {least} numbers or more where one was expected")
     for v in values:
         _int(v, -(2**31) if signed else 0, 2**32)
     return list(values)
+
+
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise RecordError("record: no bytes where some were expected")
+    return value
 
 
 def _text(value: Any) -> str | None:
