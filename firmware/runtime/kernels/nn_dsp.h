@@ -63,6 +63,42 @@ static inline int32_t nn_dsp_scale(int32_t a, int32_t b, int32_t c)
     return y;
 }
 
+/* The same without that one less. */
+static inline int32_t nn_dsp_scale_rectified(int32_t a, int32_t b, int32_t c)
+{
+    int32_t y;
+
+    __asm__("smmlar %0, %1, %2, %3" : "=r"(y) : "r"(a), "r"(b), "r"(c));
+    return y;
+}
+
+/* The halves of acc, and bytes 0 and 2 of x; 1 and 3. */
+static inline uint32_t nn_dsp_add_even(uint32_t acc, uint32_t x)
+{
+    return (uint32_t)__sxtab16((int16x2_t)acc, (int8x4_t)x);
+}
+
+static inline uint32_t nn_dsp_add_odd(uint32_t acc, uint32_t x)
+{
+    uint32_t y;
+
+    __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(y) : "r"(acc), "r"(x));
+    return y;
+}
+
+/* The greater of each two bytes. */
+static inline uint32_t nn_dsp_max(uint32_t x, uint32_t y)
+{
+    uint32_t less, more;
+
+    __asm__("ssub8  %0, %2, %3\n\t"
+            "sel    %1, %2, %3"
+            : "=&r"(less), "=r"(more)
+            : "r"(x), "r"(y)
+            : "cc");
+    return more;
+}
+
 static inline int8_t nn_dsp_saturate(int32_t a)
 {
     int32_t y;
@@ -114,6 +150,33 @@ static inline int32_t nn_dsp_scale(int32_t a, int32_t b, int32_t c)
     return c + (a >> 31) + (int32_t)(((int64_t)a * b + 0x80000000) >> 32);
 }
 
+static inline int32_t nn_dsp_scale_rectified(int32_t a, int32_t b, int32_t c)
+{
+    return c + (int32_t)(((int64_t)a * b + 0x80000000) >> 32);
+}
+
+static inline uint32_t nn_dsp_add_even(uint32_t acc, uint32_t x)
+{
+    return nn_dsp_join(nn_dsp_half(acc, 0) + (int8_t)x, nn_dsp_half(acc, 1) + (int8_t)(x >> 16));
+}
+
+static inline uint32_t nn_dsp_add_odd(uint32_t acc, uint32_t x)
+{
+    return nn_dsp_add_even(acc, x >> 8);
+}
+
+static inline uint32_t nn_dsp_max(uint32_t x, uint32_t y)
+{
+    uint32_t more = 0;
+
+    for (int32_t bit = 0; bit < 32; bit += 8) {
+        const uint32_t which = (int8_t)(x >> bit) > (int8_t)(y >> bit) ? x : y;
+
+        more |= which & ((uint32_t)0xff << bit);
+    }
+    return more;
+}
+
 static inline int8_t nn_dsp_saturate(int32_t a)
 {
     return (int8_t)(a < -128 ? -128 : (a > 127 ? 127 : a));
@@ -127,6 +190,20 @@ static inline uint32_t nn_dsp_load(const int8_t *p)
     uint32_t word;
 
     memcpy(&word, p, sizeof word);
+    return word;
+}
+
+/* 1 to 3 of them, then zeros. */
+static inline uint32_t nn_dsp_load_some(const int8_t *p, int32_t n)
+{
+    uint32_t word = (uint8_t)p[0];
+
+    if (n > 1) {
+        word |= (uint32_t)(uint8_t)p[1] << 8;
+    }
+    if (n > 2) {
+        word |= (uint32_t)(uint8_t)p[2] << 16;
+    }
     return word;
 }
 

@@ -38,8 +38,9 @@ static inline void fill(int8_t *to, int8_t value, int32_t n)
 }
 
 /* What the window sees of input row y, from column `left` on: filter_w * in_ch bytes. */
-static void make_run(const struct nn_tuned_conv *op, const struct corner *corner, int32_t y,
-                     int8_t *to)
+static __attribute__((noinline)) void make_run(const struct nn_tuned_conv *op,
+                                               const struct corner *corner, int32_t y,
+                                               int8_t *to)
 {
     const struct nn_window *const w = &op->window;
     const int32_t bytes = w->filter_w * w->in_ch;
@@ -59,12 +60,20 @@ static void make_run(const struct nn_tuned_conv *op, const struct corner *corner
     fill(to + last, op->zero, bytes - last);
 }
 
-/* Whether the window of `corner` shows no padding; `below` so many rows further down. */
+/* Whether the window of `corner`, and those of `more` pixels to its right, show no padding;
+ * `below` so many rows further down. */
 static inline int is_inside(const struct nn_window *w, const struct corner *corner,
-                            int32_t below)
+                            int32_t more, int32_t below)
 {
-    return corner->top >= 0 && corner->left >= 0 && corner->left + w->filter_w <= w->in_w &&
+    return corner->left >= 0 && corner->left + more * w->stride_w + w->filter_w <= w->in_w &&
+           corner->top >= 0 &&
            corner->top + (w->filter_h - 1) * w->dilation_h + below < w->in_h;
+}
+
+static inline const int8_t *window_start(const struct nn_window *w,
+                                         const struct corner *corner)
+{
+    return corner->image + (corner->top * w->in_w + corner->left) * w->in_ch;
 }
 
 /* Runs of whole words are widened where they lie; what shows padding is made up in `made`. */
@@ -75,62 +84,69 @@ static void gather_runs(const struct nn_tuned_conv *op, const struct corner corn
     const int32_t run = w->filter_w * w->in_ch;
     const int32_t down = w->dilation_h * w->in_w * w->in_ch;
     int8_t *const made = (int8_t *)(columns + 2 * op->product.depth);
-    const int8_t *from[PIXELS];
-    int outside[PIXELS];
-    int is_padded = 0;
 
-    for (int32_t i = 0; i < PIXELS; i++) {
-        const struct corner *const c = &corners[i];
-
-        outside[i] = !is_inside(w, c, 0);
-        is_padded |= outside[i];
-        from[i] = outside[i] ? made + i * run
-                             : c->image + (c->top * w->in_w + c->left) * w->in_ch;
-    }
     for (int32_t tap = 0; tap < w->filter_h; tap++) {
-        for (int32_t i = 0; is_padded && i < PIXELS; i++) {
-            if (outside[i]) {
+        const int8_t *from[PIXELS];
+
+        for (int32_t i = 0; i < PIXELS; i++) {
+            if (is_inside(w, &corners[i], 0, 0)) {
+                from[i] = window_start(w, &corners[i]) + tap * down;
+            } else {
+                from[i] = made + i * run;
                 make_run(op, &corners[i], corners[i].top + tap * w->dilation_h,
                          made + i * run);
             }
         }
-        columns = nn_tuned_product_widen(from, run, columns);
-        for (int32_t i = 0; i < PIXELS; i++) {
-            from[i] += outside[i] ? 0 : down;
+        columns = nn_tuned_product_widen_rows(from, run, 0, 1, columns);
+    }
+}
+
+/* `words` of each row; a row's last bytes may be too many, and are written over by the next
+ * row's. */
+static inline __attribute__((always_inline)) void copy_rows(const struct nn_tuned_conv *op,
+                                                            const int8_t *from,
+                                                            int32_t words, int8_t *to)
+{
+    const struct nn_window *const w = &op->window;
+    const int32_t run = w->filter_w * w->in_ch;
+    const int32_t down = w->dilation_h * w->in_w * w->in_ch;
+
+    for (int32_t tap = 0; tap < w->filter_h; tap++, to += run, from += down) {
+        for (int32_t i = 0; i < words; i++) {
+            memcpy(to + 4 * i, from + 4 * i, 4);
+            __asm__ volatile("");
         }
+    }
+}
+
+static inline void copy_window(const struct nn_tuned_conv *op, const int8_t *from, int8_t *to)
+{
+    const int32_t run = op->window.filter_w * op->window.in_ch;
+
+    if (run > 8 && run <= 12) { /* three taps of three channels */
+        copy_rows(op, from, 3, to);
+    } else {
+        copy_rows(op, from, (run + 3) / 4, to);
     }
 }
 
 /* Runs of odd lengths, as first layers have: whole windows are put together first. */
 static void gather_windows(const struct nn_tuned_conv *op, const struct corner corners[PIXELS],
-                           uint32_t *columns)
+                           int8_t *made)
 {
     const struct nn_window *const w = &op->window;
-    const int32_t run = w->filter_w * w->in_ch;
-    const int32_t down = w->dilation_h * w->in_w * w->in_ch;
-    int8_t *made = (int8_t *)(columns + 2 * op->product.depth);
-    const int8_t *from[PIXELS];
 
     for (int32_t i = 0; i < PIXELS; i++, made += op->product.depth + 4) {
         const struct corner *const c = &corners[i];
-        int8_t *to = made;
 
-        from[i] = made;
-        if (is_inside(w, c, 1)) {
-            const int8_t *row = c->image + (c->top * w->in_w + c->left) * w->in_ch;
-
-            /* Up to three bytes too many, which the next run covers; there is a row below. */
-            for (int32_t tap = 0; tap < w->filter_h; tap++, to += run, row += down) {
-                copy(to, row, (run + 3) & ~3);
-            }
-        } else {
-            for (int32_t tap = 0; tap < w->filter_h; tap++, to += run) {
-                make_run(op, c, c->top + tap * w->dilation_h, to);
-            }
+        if (is_inside(w, c, 0, 1)) { /* a row below: bytes to read too many */
+            copy_window(op, window_start(w, c), made);
+            continue;
+        }
+        for (int32_t tap = 0; tap < w->filter_h; tap++) {
+            make_run(op, c, c->top + tap * w->dilation_h, made + tap * w->filter_w * w->in_ch);
         }
     }
-    /* What lies behind a window has weight 0. */
-    (void)nn_tuned_product_widen(from, op->product.depth, columns);
 }
 
 /* The window of the next output pixel, as they lie in memory. */
@@ -149,50 +165,122 @@ static void step(const struct nn_window *w, struct corner *corner)
     corner->image += w->in_h * w->in_w * w->in_ch;
 }
 
-void nn_tuned_conv_s8(const struct nn_tuned_conv *op, const int8_t *in, int8_t *out,
-                      void *scratch)
+/* Columns of the pixels at `corner` and after it, and `corner` moved behind them; behind the
+ * last of `left`, that one again. */
+static __attribute__((noinline)) void gather(const struct nn_tuned_conv *op,
+                                             struct corner *corner, int32_t left,
+                                             uint32_t *columns)
 {
     const struct nn_window *const w = &op->window;
-    const int32_t pixels = w->batches * w->out_h * w->out_w;
-    const int is_whole = w->filter_w * w->in_ch % 4 == 0;
-    struct corner corner = { in, -w->pad_h, -w->pad_w };
-    int8_t *to = out;
+    const int32_t run = w->filter_w * w->in_ch;
+    const int32_t away = w->stride_w * w->in_ch;
+    const int32_t room = op->product.depth + 4;
+    const int is_whole = run % 4 == 0;
+    /* The fast way: four in a row that show no padding. */
+    const int32_t last = corner->left + (PIXELS - 1) * w->stride_w;
+    const int is_plain = left >= PIXELS && last < w->out_w * w->stride_w - w->pad_w &&
+                         is_inside(w, corner, PIXELS - 1, !is_whole);
+    int8_t *const made = (int8_t *)(columns + 2 * op->product.depth);
+    const int8_t *from[PIXELS] = { made, made + room, made + 2 * room, made + 3 * room };
 
-    for (int32_t left = pixels; left > 0; left -= PIXELS) {
+    if (is_plain) {
+        const int8_t *const p = window_start(w, corner);
+
+        corner->left = last;
+        step(w, corner);
+        if (is_whole) {
+            const int8_t *const row[PIXELS] = { p, p + away, p + 2 * away, p + 3 * away };
+
+            (void)nn_tuned_product_widen_rows(row, run, w->dilation_h * w->in_w * w->in_ch,
+                                              w->filter_h, columns);
+            return;
+        }
+        for (int32_t i = 0; i < PIXELS; i++) {
+            copy_window(op, p + i * away, made + i * room);
+        }
+    } else {
         struct corner corners[PIXELS];
 
         for (int32_t i = 0; i < PIXELS; i++) {
-            corners[i] = corner;
-            if (i + 1 < left) { /* behind the last pixel, that one again */
-                step(w, &corner);
+            corners[i] = *corner;
+            if (i + 1 < left) {
+                step(w, corner);
             }
         }
         if (is_whole) {
-            gather_runs(op, corners, scratch);
-        } else {
-            gather_windows(op, corners, scratch);
+            gather_runs(op, corners, columns);
+            return;
         }
-        nn_tuned_product_s8(&op->product, scratch, left, to);
+        gather_windows(op, corners, made);
+    }
+    /* What lies behind a window has weight 0. */
+    (void)nn_tuned_product_widen_rows(from, op->product.depth, 0, 1, columns);
+}
+
+typedef void product(const struct nn_tuned_product *op, struct nn_tuned_product_run *now,
+                     int32_t count, int8_t *out);
+
+static inline __attribute__((always_inline)) void
+convolve(const struct nn_tuned_conv *op, const int8_t *in, int8_t *out, void *scratch,
+         product *multiply)
+{
+    const struct nn_window *const w = &op->window;
+    const int32_t pixels = w->batches * w->out_h * w->out_w;
+    struct corner corner = { in, -w->pad_h, -w->pad_w };
+    struct nn_tuned_product_run now;
+    int8_t *to = out;
+
+    nn_tuned_product_start(&op->product, scratch, &now);
+    for (int32_t left = pixels; left > 0; left -= PIXELS) {
+        gather(op, &corner, left, scratch);
+        multiply(&op->product, &now, left, to);
         to += PIXELS * w->out_ch;
     }
     nn_tuned_clamp(out, pixels * w->out_ch, op->act_min, op->act_max);
 }
 
-void nn_tuned_conv_1x1_s8(const struct nn_tuned_conv_1x1 *op, const int8_t *in, int8_t *out,
-                          uint32_t *columns)
+static inline __attribute__((always_inline)) void
+convolve_1x1(const struct nn_tuned_conv_1x1 *op, const int8_t *in, int8_t *out,
+             uint32_t *columns, product *multiply)
 {
+    struct nn_tuned_product_run now;
     int8_t *to = out;
 
+    nn_tuned_product_start(&op->product, columns, &now);
     for (int32_t left = op->pixels; left > 0; left -= PIXELS) {
         const int8_t *from[PIXELS];
 
         for (int32_t i = 0; i < PIXELS; i++) {
             from[i] = in + (i < left ? i : left - 1) * op->in_ch;
         }
-        (void)nn_tuned_product_widen(from, op->in_ch, columns);
-        nn_tuned_product_s8(&op->product, columns, left, to);
+        nn_tuned_product_widen(from, op->in_ch, columns);
+        multiply(&op->product, &now, left, to);
         in += PIXELS * op->in_ch;
         to += PIXELS * op->product.out_ch;
     }
     nn_tuned_clamp(out, op->pixels * op->product.out_ch, op->act_min, op->act_max);
+}
+
+void nn_tuned_conv_s8(const struct nn_tuned_conv *op, const int8_t *in, int8_t *out,
+                      void *scratch)
+{
+    convolve(op, in, out, scratch, nn_tuned_product_s8);
+}
+
+void nn_tuned_conv_wide_s8(const struct nn_tuned_conv *op, const int8_t *in, int8_t *out,
+                           void *scratch)
+{
+    convolve(op, in, out, scratch, nn_tuned_product_wide_s8);
+}
+
+void nn_tuned_conv_1x1_s8(const struct nn_tuned_conv_1x1 *op, const int8_t *in, int8_t *out,
+                          uint32_t *columns)
+{
+    convolve_1x1(op, in, out, columns, nn_tuned_product_s8);
+}
+
+void nn_tuned_conv_1x1_wide_s8(const struct nn_tuned_conv_1x1 *op, const int8_t *in, int8_t *out,
+                               uint32_t *columns)
+{
+    convolve_1x1(op, in, out, columns, nn_tuned_product_wide_s8);
 }

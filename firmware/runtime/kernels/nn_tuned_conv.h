@@ -21,6 +21,10 @@ struct nn_tuned_conv {
 void nn_tuned_conv_s8(const struct nn_tuned_conv *op, const int8_t *in, int8_t *out,
                       void *scratch);
 
+/* The same with wide weights. */
+void nn_tuned_conv_wide_s8(const struct nn_tuned_conv *op, const int8_t *in, int8_t *out,
+                           void *scratch);
+
 struct nn_tuned_conv_1x1 {
     struct nn_tuned_product product; /* depth: in_ch rounded up to a multiple of 4 */
     int32_t pixels;                  /* of all batches */
@@ -33,5 +37,7 @@ struct nn_tuned_conv_1x1 {
  * above. */
 void nn_tuned_conv_1x1_s8(const struct nn_tuned_conv_1x1 *op, const int8_t *in, int8_t *out,
                           uint32_t *columns);
+void nn_tuned_conv_1x1_wide_s8(const struct nn_tuned_conv_1x1 *op, const int8_t *in, int8_t *out,
+                               uint32_t *columns);
 
 #endif

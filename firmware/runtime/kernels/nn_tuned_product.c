@@ -6,24 +6,29 @@
 #define START_WORDS 2 /* of a pair: before its weights */
 #define SCALE_WORDS 6 /* and behind them */
 
-/* A run of pairs; the assembly keeps it on the stack and knows the order. */
-struct run {
-    const uint32_t *columns;
-    int32_t entry;           /* bytes of the unrolled steps to leave out the first time */
-    const uint32_t *columns_end;
-    const int32_t *pairs_end;
-    int8_t *out;
-    int32_t away[PIXELS - 1]; /* bytes from the first pixel's outputs to the others' */
-    int32_t is_rectified;
-};
+static inline int32_t pair_words(const struct nn_tuned_product *op)
+{
+    return START_WORDS + (op->is_wide ? op->depth : op->depth / 2) + SCALE_WORDS;
+}
+
+/* Two weights of channel 0 or 1 of a pair. */
+static inline uint32_t load_weights(const int32_t *weights, int32_t step, int32_t channel,
+                                    int is_wide)
+{
+    if (is_wide) {
+        return (uint32_t)weights[2 * step + channel];
+    }
+    return channel ? nn_dsp_odd((uint32_t)weights[step]) : nn_dsp_even((uint32_t)weights[step]);
+}
 
 #if defined(__ARM_FEATURE_DSP)
 
 /* The block takes all fourteen registers, so nothing is left to count with: its steps are
- * unrolled, 13 instructions for 16 products, and entered where as many remain as there are
- * to do. Each instruction has four bytes. Sums of channel a are r4 to r7, of b r8 to r11. */
+ * unrolled, 13 instructions for 16 products, 11 of wide weights, and entered where as many
+ * remain as there are to do. Each instruction has four bytes. Sums of channel a are r4 to r7,
+ * of b r8 to r11. */
 #define UNROLLED 32
-#define STEP_BYTES 52
+#define STEP_BYTES(is_wide) ((is_wide) ? 44 : 52)
 #define STEP                              \
     "ldr.w  r12, [r1], #4\n\t"            \
     "ldrd   r2, r3, [r0], #8\n\t"         \
@@ -38,9 +43,21 @@ struct run {
     "smlad  r7, r12, r3, r7\n\t"          \
     "smlad  r10, lr, r2, r10\n\t"         \
     "smlad  r11, lr, r3, r11\n\t"
+#define WIDE_STEP                         \
+    "ldrd   r12, lr, [r1], #8\n\t"        \
+    "ldrd   r2, r3, [r0], #8\n\t"         \
+    "smlad  r4, r12, r2, r4\n\t"          \
+    "smlad  r5, r12, r3, r5\n\t"          \
+    "smlad  r8, lr, r2, r8\n\t"           \
+    "smlad  r9, lr, r3, r9\n\t"           \
+    "ldrd   r2, r3, [r0], #8\n\t"         \
+    "smlad  r6, r12, r2, r6\n\t"          \
+    "smlad  r7, r12, r3, r7\n\t"          \
+    "smlad  r10, lr, r2, r10\n\t"         \
+    "smlad  r11, lr, r3, r11\n\t"
 /* Written out, not with .rept: the compiler counts lines to know how far it branches. */
 #define FOUR(x) x x x x
-#define STEPS FOUR(FOUR(STEP)) FOUR(FOUR(STEP))
+#define UNROLL(step) FOUR(FOUR(step)) FOUR(FOUR(step))
 
 /* nn_tuned_requant but for its store: multiplier r2, rounding r3, shift r12. */
 #define SIGNED(s)                         \
@@ -59,203 +76,210 @@ struct run {
     "ldm    r1!, {r2, r3, r12}\n\t"       \
     ROUND("r8") ROUND("r9") ROUND("r10") ROUND("r11")
 
-static __attribute__((noinline)) void run_pairs(const struct run *run, const int32_t *pairs)
+#define RUN_PAIRS(STEP)                                                                   \
+    __asm__ volatile(                                                                     \
+        "ldm    r0, {r4-r12}\n\t"                                                         \
+        "adr.w  r2, 3f\n\t"                                                               \
+        "adr.w  r3, 4f\n\t"                                                               \
+        "cmp    r12, #0\n\t"                                                              \
+        "it     ne\n\t"                                                                   \
+        "movne  r2, r3\n\t"                                                               \
+        "orr    r12, r2, #1\n\t"                                                          \
+        "push   {r4-r12}\n"                                                               \
+        "1:\n\t"                                                                          \
+        "ldrd   r4, r8, [r1], #8\n\t"                                                     \
+        "ldrd   r0, r2, [sp]\n\t"            /* columns, entry */                         \
+        "mov    r5, r4\n\t"                                                               \
+        "mov    r6, r4\n\t"                                                               \
+        "mov    r7, r4\n\t"                                                               \
+        "mov    r9, r8\n\t"                                                               \
+        "mov    r10, r8\n\t"                                                              \
+        "mov    r11, r8\n\t"                                                              \
+        "add    pc, r2\n\t"                  /* pc is four bytes ahead: behind the nop */ \
+        "nop\n"                                                                           \
+        "2:\n\t"                                                                          \
+        UNROLL(STEP)                                                                      \
+        "ldr    r2, [sp, #8]\n\t"            /* their end */                              \
+        "cmp    r0, r2\n\t"                                                               \
+        "bne    2b\n\t"                                                                   \
+        "ldm    r1!, {r2, r3, r12}\n\t"                                                   \
+        "ldr    pc, [sp, #32]\n"                                                          \
+        "3:\n\t"                                                                          \
+        EIGHT(SIGNED)                                                                     \
+        "b      5f\n"                                                                     \
+        "4:\n\t"                                                                          \
+        EIGHT(RECTIFIED)                                                                  \
+        "5:\n\t"                                                                          \
+        "ldrd   r0, r12, [sp, #16]\n\t"      /* out, away */                              \
+        "ldrd   r2, r3, [sp, #24]\n\t"                                                    \
+        "strb   r4, [r0]\n\t"                                                             \
+        "strb   r5, [r0, r12]\n\t"                                                        \
+        "strb   r6, [r0, r2]\n\t"                                                         \
+        "strb   r7, [r0, r3]\n\t"                                                         \
+        "adds   r0, #1\n\t"                                                               \
+        "strb   r8, [r0]\n\t"                                                             \
+        "strb   r9, [r0, r12]\n\t"                                                        \
+        "strb   r10, [r0, r2]\n\t"                                                        \
+        "strb   r11, [r0, r3]\n\t"                                                        \
+        "adds   r0, #1\n\t"                                                               \
+        "str    r0, [sp, #16]\n\t"                                                        \
+        "ldr    r0, [sp, #12]\n\t"           /* the pairs' end */                         \
+        "cmp    r1, r0\n\t"                                                               \
+        "bne    1b\n\t"                                                                   \
+        "add    sp, sp, #36"                                                              \
+        : "+r"(r0), "+r"(r1)                                                              \
+        :                                                                                 \
+        : "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr",      \
+          "cc", "memory")
+
+static __attribute__((noinline)) void run_pairs(const struct nn_tuned_product_run *run,
+                                                const int32_t *pairs)
 {
-    register const struct run *r0 __asm__("r0") = run;
+    register const struct nn_tuned_product_run *r0 __asm__("r0") = run;
     register const int32_t *r1 __asm__("r1") = pairs;
 
-    __asm__ volatile(
-        "ldm    r0, {r4-r12}\n\t"
-        "adr.w  r2, 3f\n\t"
-        "adr.w  r3, 4f\n\t"
-        "cmp    r12, #0\n\t"
-        "it     ne\n\t"
-        "movne  r2, r3\n\t"
-        "orr    r12, r2, #1\n\t"
-        "push   {r4-r12}\n"
-        "1:\n\t"
-        "ldrd   r4, r8, [r1], #8\n\t"
-        "ldrd   r0, r2, [sp]\n\t"            /* columns, entry */
-        "mov    r5, r4\n\t"
-        "mov    r6, r4\n\t"
-        "mov    r7, r4\n\t"
-        "mov    r9, r8\n\t"
-        "mov    r10, r8\n\t"
-        "mov    r11, r8\n\t"
-        "add    pc, r2\n\t"                  /* pc is four bytes ahead: behind the nop */
-        "nop\n"
-        "2:\n\t"
-        STEPS
-        "ldr    r2, [sp, #8]\n\t"            /* their end */
-        "cmp    r0, r2\n\t"
-        "bne    2b\n\t"
-        "ldm    r1!, {r2, r3, r12}\n\t"
-        "ldr    pc, [sp, #32]\n"
-        "3:\n\t"
-        EIGHT(SIGNED)
-        "b      5f\n"
-        "4:\n\t"
-        EIGHT(RECTIFIED)
-        "5:\n\t"
-        "ldrd   r0, r12, [sp, #16]\n\t"      /* out, away */
-        "ldrd   r2, r3, [sp, #24]\n\t"
-        "strb   r4, [r0]\n\t"
-        "strb   r5, [r0, r12]\n\t"
-        "strb   r6, [r0, r2]\n\t"
-        "strb   r7, [r0, r3]\n\t"
-        "adds   r0, #1\n\t"
-        "strb   r8, [r0]\n\t"
-        "strb   r9, [r0, r12]\n\t"
-        "strb   r10, [r0, r2]\n\t"
-        "strb   r11, [r0, r3]\n\t"
-        "adds   r0, #1\n\t"
-        "str    r0, [sp, #16]\n\t"
-        "ldr    r0, [sp, #12]\n\t"           /* the pairs' end */
-        "cmp    r1, r0\n\t"
-        "bne    1b\n\t"
-        "add    sp, sp, #36"
-        : "+r"(r0), "+r"(r1)
-        :
-        : "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr",
-          "cc", "memory");
+    RUN_PAIRS(STEP);
+}
+
+static __attribute__((noinline)) void run_wide_pairs(const struct nn_tuned_product_run *run,
+                                                     const int32_t *pairs)
+{
+    register const struct nn_tuned_product_run *r0 __asm__("r0") = run;
+    register const int32_t *r1 __asm__("r1") = pairs;
+
+    RUN_PAIRS(WIDE_STEP);
 }
 
 #else
 
 #define UNROLLED 1
-#define STEP_BYTES 0
+#define STEP_BYTES(is_wide) 0
 
-static void run_pairs(const struct run *run, const int32_t *pairs)
+static void run_any_pairs(const struct nn_tuned_product_run *run, const int32_t *pairs,
+                          int is_wide)
 {
     const int32_t steps = (int32_t)(run->columns_end - run->columns) / PIXELS;
     int8_t *out = run->out;
 
-    for (; pairs < run->pairs_end; pairs += START_WORDS + steps + SCALE_WORDS) {
+    while (pairs < run->pairs_end) {
+        const int32_t *const weights = pairs + START_WORDS;
+        const int32_t *const scales = weights + (is_wide ? 2 * steps : steps);
+
         for (int32_t channel = 0; channel < 2; channel++, out++) {
-            const int32_t *const scale = pairs + START_WORDS + steps + 3 * channel;
+            const int32_t *const scale = scales + 3 * channel;
 
             for (int32_t pixel = 0; pixel < PIXELS; pixel++) {
                 int32_t acc = pairs[channel];
 
                 for (int32_t step = 0; step < steps; step++) {
-                    const uint32_t w = (uint32_t)pairs[START_WORDS + step];
-
-                    acc = nn_dsp_dot(channel ? nn_dsp_odd(w) : nn_dsp_even(w),
+                    acc = nn_dsp_dot(load_weights(weights, step, channel, is_wide),
                                      run->columns[step * PIXELS + pixel], acc);
                 }
                 out[pixel ? run->away[pixel - 1] : 0] =
                     nn_tuned_requant(acc * 2, scale[0], scale[1], scale[2]);
             }
         }
+        pairs = scales + SCALE_WORDS;
     }
+}
+
+static void run_pairs(const struct nn_tuned_product_run *run, const int32_t *pairs)
+{
+    run_any_pairs(run, pairs, 0);
+}
+
+static void run_wide_pairs(const struct nn_tuned_product_run *run, const int32_t *pairs)
+{
+    run_any_pairs(run, pairs, 1);
 }
 
 #endif
 
-/* All channels of up to four pixels: behind the last one, that one again. */
-static void product_4(const struct nn_tuned_product *op, const uint32_t *columns, int32_t count,
-                      int8_t *out)
+void nn_tuned_product_start(const struct nn_tuned_product *op, const uint32_t *columns,
+                            struct nn_tuned_product_run *run)
 {
     const int32_t steps = op->depth / 2;
-    const int32_t pair_words = START_WORDS + steps + SCALE_WORDS;
     const int32_t even = op->out_ch / 2;
-    const int32_t *const last = op->pairs + even * pair_words;
-    struct run run = {
+
+    *run = (struct nn_tuned_product_run){
         .columns = columns,
-        .entry = (-steps & (UNROLLED - 1)) * STEP_BYTES,
+        .entry = (-steps & (UNROLLED - 1)) * STEP_BYTES(op->is_wide),
         .columns_end = columns + steps * PIXELS,
-        .pairs_end = last,
-        .out = out,
-        .away = { op->out_ch, op->out_ch * (count > 2 ? 2 : 1),
-                  op->out_ch * (count > 3 ? 3 : count - 1) },
+        .pairs_end = op->pairs + even * pair_words(op),
+        .away = { op->out_ch, op->out_ch * 2, op->out_ch * 3 },
         .is_rectified = op->is_rectified,
     };
-
-    run_pairs(&run, op->pairs);
-    if (op->out_ch & 1) {
-        run.pairs_end = last + pair_words;
-        run.out = out + op->out_ch - 2;
-        run_pairs(&run, last);
-    }
 }
 
-static void product_1(const struct nn_tuned_product *op, const uint32_t *columns,
-                      int8_t *out)
+/* All channels of one pixel. */
+static inline __attribute__((always_inline)) void
+run_pixel(const struct nn_tuned_product *op, const uint32_t *columns, int is_wide, int8_t *out)
 {
     const int32_t steps = op->depth / 2;
-    const uint32_t *const end = columns + steps * PIXELS;
     const int32_t *pair = op->pairs;
 
     for (int32_t left = op->out_ch; left > 0; left -= 2) {
+        const int32_t *const weights = pair + START_WORDS;
+        const int32_t *const scale = weights + (is_wide ? 2 * steps : steps);
         int32_t a = pair[0];
         int32_t b = pair[1];
 
-        pair += START_WORDS;
-        for (const uint32_t *x = columns; x < end; x += 2 * PIXELS, pair += 2) {
-            const uint32_t w0 = (uint32_t)pair[0];
-            const uint32_t w1 = (uint32_t)pair[1];
+        for (int32_t step = 0; step < steps; step++) {
+            const uint32_t x = columns[step * PIXELS];
 
-            a = nn_dsp_dot(nn_dsp_even(w0), x[0], a);
-            b = nn_dsp_dot(nn_dsp_odd(w0), x[0], b);
-            a = nn_dsp_dot(nn_dsp_even(w1), x[PIXELS], a);
-            b = nn_dsp_dot(nn_dsp_odd(w1), x[PIXELS], b);
+            a = nn_dsp_dot(load_weights(weights, step, 0, is_wide), x, a);
+            b = nn_dsp_dot(load_weights(weights, step, 1, is_wide), x, b);
         }
         if (left > 1) {
-            out[0] = nn_tuned_requant(a * 2, pair[0], pair[1], pair[2]);
+            out[0] = nn_tuned_requant(a * 2, scale[0], scale[1], scale[2]);
             out++;
         }
-        out[0] = nn_tuned_requant(b * 2, pair[3], pair[4], pair[5]);
+        out[0] = nn_tuned_requant(b * 2, scale[3], scale[4], scale[5]);
         out++;
-        pair += SCALE_WORDS;
+        pair = scale + SCALE_WORDS;
     }
 }
 
-void nn_tuned_product_s8(const struct nn_tuned_product *op, const uint32_t *columns,
-                         int32_t count, int8_t *out)
+static inline __attribute__((always_inline)) void
+run(const struct nn_tuned_product *op, struct nn_tuned_product_run *run, int32_t count,
+    int is_wide, int8_t *out)
 {
-    if (count > 1 && op->out_ch > 1) {
-        product_4(op, columns, count, out);
+    void (*const multiply)(const struct nn_tuned_product_run *, const int32_t *) =
+        is_wide ? run_wide_pairs : run_pairs;
+
+    if (op->out_ch == 1 || count == 1) {
+        for (int32_t pixel = 0; pixel < count && pixel < PIXELS; pixel++) {
+            run_pixel(op, run->columns + pixel, is_wide, out + pixel * op->out_ch);
+        }
         return;
     }
-    for (int32_t pixel = 0; pixel < count && pixel < PIXELS; pixel++) {
-        product_1(op, columns + pixel, out + pixel * op->out_ch);
+    if (count < PIXELS) { /* behind the last one, that one again */
+        run->away[1] = op->out_ch * (count - 1);
+        run->away[2] = run->away[1];
+    }
+    run->out = out;
+    multiply(run, op->pairs);
+    if (op->out_ch & 1) { /* the last one comes with the one before it */
+        const int32_t *const pairs = run->pairs_end;
+
+        run->out = out + op->out_ch - 2;
+        run->pairs_end = pairs + pair_words(op);
+        multiply(run, pairs);
+        run->pairs_end = pairs;
     }
 }
 
-#if defined(__ARM_FEATURE_DSP)
-
-/* n, a positive multiple of 4, bytes of each. */
-static inline uint32_t *widen_words(const int8_t *p0, const int8_t *p1, const int8_t *p2,
-                                    const int8_t *p3, int32_t n, uint32_t *columns)
+void nn_tuned_product_s8(const struct nn_tuned_product *op, struct nn_tuned_product_run *now,
+                         int32_t count, int8_t *out)
 {
-    register const int8_t *end __asm__("lr") = p0 + n;
-    register uint32_t *to __asm__("r12") = columns;
-
-    __asm__ volatile("1:\n\t"
-                     "ldr    r4, [%[p0]], #4\n\t"
-                     "ldr    r5, [%[p1]], #4\n\t"
-                     "ldr    r6, [%[p2]], #4\n\t"
-                     "ldr    r7, [%[p3]], #4\n\t"
-                     "sxtb16 r8, r4\n\t"
-                     "sxtb16 r9, r5\n\t"
-                     "sxtb16 r10, r6\n\t"
-                     "sxtb16 r11, r7\n\t"
-                     "stm    %[to]!, {r8-r11}\n\t"
-                     "sxtb16 r4, r4, ror #8\n\t"
-                     "sxtb16 r5, r5, ror #8\n\t"
-                     "sxtb16 r6, r6, ror #8\n\t"
-                     "sxtb16 r7, r7, ror #8\n\t"
-                     "stm    %[to]!, {r4-r7}\n\t"
-                     "cmp    %[p0], %[end]\n\t"
-                     "bne    1b"
-                     : [p0] "+r"(p0), [p1] "+r"(p1), [p2] "+r"(p2), [p3] "+r"(p3),
-                       [to] "+r"(to), [end] "+r"(end)
-                     :
-                     : "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "cc", "memory");
-    return to;
+    run(op, now, count, 0, out);
 }
 
-#endif
+void nn_tuned_product_wide_s8(const struct nn_tuned_product *op,
+                              struct nn_tuned_product_run *now, int32_t count, int8_t *out)
+{
+    run(op, now, count, 1, out);
+}
 
 /* Four bytes of each pixel. Straight-line: a loop over the pixels would keep them in
  * memory. */
@@ -272,50 +296,78 @@ static inline void spread(uint32_t p0, uint32_t p1, uint32_t p2, uint32_t p3,
     columns[7] = nn_dsp_odd(p3);
 }
 
-#if !defined(__ARM_FEATURE_DSP)
+#if defined(__ARM_FEATURE_DSP)
 
-static inline uint32_t *widen_words(const int8_t *p0, const int8_t *p1, const int8_t *p2,
-                                    const int8_t *p3, int32_t n, uint32_t *columns)
+uint32_t *nn_tuned_product_widen_rows(const int8_t *const from[PIXELS], int32_t run,
+                                      int32_t down, int32_t rows, uint32_t *columns)
 {
-    for (int32_t i = 0; i < n; i += 4, columns += 2 * PIXELS) {
-        spread(nn_dsp_load(p0 + i), nn_dsp_load(p1 + i), nn_dsp_load(p2 + i),
-               nn_dsp_load(p3 + i), columns);
+    const int8_t *p0 = from[0];
+    const int8_t *p1 = from[1];
+    const int8_t *p2 = from[2];
+    const int8_t *p3 = from[3];
+    const int8_t *end = p0 + run;
+    int32_t t0, t1, t2, t3;
+
+    __asm__ volatile("1:\n\t"
+                     "ldr    %[t0], [%[p2]], #4\n\t"
+                     "ldr    %[t1], [%[p3]], #4\n\t"
+                     "sxtb16 %[t2], %[t0]\n\t"
+                     "sxtb16 %[t3], %[t1]\n\t"
+                     "strd   %[t2], %[t3], [%[to], #8]\n\t"
+                     "sxtb16 %[t2], %[t0], ror #8\n\t"
+                     "sxtb16 %[t3], %[t1], ror #8\n\t"
+                     "strd   %[t2], %[t3], [%[to], #24]\n\t"
+                     "ldr    %[t0], [%[p0]], #4\n\t"
+                     "ldr    %[t1], [%[p1]], #4\n\t"
+                     "sxtb16 %[t2], %[t0], ror #8\n\t"
+                     "sxtb16 %[t3], %[t1], ror #8\n\t"
+                     "strd   %[t2], %[t3], [%[to], #16]\n\t"
+                     "sxtb16 %[t2], %[t0]\n\t"
+                     "sxtb16 %[t3], %[t1]\n\t"
+                     "strd   %[t2], %[t3], [%[to]], #32\n\t"
+                     "cmp    %[p0], %[end]\n\t"
+                     "bne    1b\n\t"
+                     "add    %[p0], %[p0], %[skip]\n\t"
+                     "add    %[p1], %[p1], %[skip]\n\t"
+                     "add    %[p2], %[p2], %[skip]\n\t"
+                     "add    %[p3], %[p3], %[skip]\n\t"
+                     "add    %[end], %[end], %[down]\n\t"
+                     "subs   %[rows], %[rows], #1\n\t"
+                     "bne    1b"
+                     : [p0] "+r"(p0), [p1] "+r"(p1), [p2] "+r"(p2), [p3] "+r"(p3),
+                       [to] "+r"(columns), [end] "+r"(end), [rows] "+r"(rows),
+                       [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2), [t3] "=&r"(t3)
+                     : [skip] "r"(down - run), [down] "r"(down)
+                     : "cc", "memory");
+    return columns;
+}
+
+#else
+
+uint32_t *nn_tuned_product_widen_rows(const int8_t *const from[PIXELS], int32_t run,
+                                      int32_t down, int32_t rows, uint32_t *columns)
+{
+    for (int32_t row = 0; row < rows; row++) {
+        for (int32_t i = row * down; i < row * down + run; i += 4, columns += 2 * PIXELS) {
+            spread(nn_dsp_load(from[0] + i), nn_dsp_load(from[1] + i),
+                   nn_dsp_load(from[2] + i), nn_dsp_load(from[3] + i), columns);
+        }
     }
     return columns;
 }
 
 #endif
 
-/* 1 to 3 bytes, and zeros. */
-static inline uint32_t load_rest(const int8_t *p, int32_t n)
+void nn_tuned_product_widen(const int8_t *const from[PIXELS], int32_t n, uint32_t *columns)
 {
-    uint32_t word = (uint8_t)p[0];
-
-    if (n > 1) {
-        word |= (uint32_t)(uint8_t)p[1] << 8;
-    }
-    if (n > 2) {
-        word |= (uint32_t)(uint8_t)p[2] << 16;
-    }
-    return word;
-}
-
-uint32_t *nn_tuned_product_widen(const int8_t *const from[PIXELS], int32_t n,
-                                 uint32_t *columns)
-{
-    const int8_t *const p0 = from[0];
-    const int8_t *const p1 = from[1];
-    const int8_t *const p2 = from[2];
-    const int8_t *const p3 = from[3];
     const int32_t whole = n & ~3;
 
     if (whole > 0) {
-        columns = widen_words(p0, p1, p2, p3, whole, columns);
+        columns = nn_tuned_product_widen_rows(from, whole, 0, 1, columns);
     }
     if (n > whole) {
-        spread(load_rest(p0 + whole, n - whole), load_rest(p1 + whole, n - whole),
-               load_rest(p2 + whole, n - whole), load_rest(p3 + whole, n - whole), columns);
-        columns += 2 * PIXELS;
+        spread(nn_dsp_load_some(from[0] + whole, n - whole), nn_dsp_load_some(from[1] + whole, n - whole),
+               nn_dsp_load_some(from[2] + whole, n - whole), nn_dsp_load_some(from[3] + whole, n - whole),
+               columns);
     }
-    return columns;
 }

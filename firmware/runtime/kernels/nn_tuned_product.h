@@ -12,21 +12,45 @@ struct nn_tuned_product {
     int32_t out_ch;
     int8_t is_rectified;     /* the output's zero point is -128: what is negative saturates,
                               * however it is rounded */
-    const int32_t *pairs;    /* For channels a and b: where their sums start; depth / 2 words
-                              * of weights a[k] b[k] a[k+2] b[k+2], k = 0, 1, 4, 5, 8, 9, ...;
-                              * multiplier, rounding and shift of a, then of b. The pair of an
+    int8_t is_wide;          /* weights as halves */
+    const int32_t *pairs;    /* For channels a and b: where their sums start; weights, of every
+                              * k = 0, 1, 4, 5, 8, 9, ... the bytes a[k] b[k] a[k+2] b[k+2], or
+                              * the halves a[k] a[k+2] b[k] b[k+2]; multiplier, rounding and shift of a, then of b. The pair of an
                               * odd last channel holds the one before it again. */
 };
 
-/* Appends n bytes of each of four pixels to the columns: per four bytes, two words of each
- * pixel, inputs 0 and 2 of all four, then 1 and 3; a last group is filled up with zeros.
- * Returns the columns' new end. */
-uint32_t *nn_tuned_product_widen(const int8_t *const from[NN_TUNED_PRODUCT_PIXELS],
-                                 int32_t n, uint32_t *columns);
+/* Columns of n bytes of each of four pixels: per four bytes, two words of each pixel, inputs 0
+ * and 2 of all four, then 1 and 3; a last group is filled up with zeros. */
+void nn_tuned_product_widen(const int8_t *const from[NN_TUNED_PRODUCT_PIXELS], int32_t n,
+                            uint32_t *columns);
 
-/* Outputs of the first `count` of four pixels, 1 <= count, whose columns are depth * 2
- * words; out [count][out_ch]. */
-void nn_tuned_product_s8(const struct nn_tuned_product *op, const uint32_t *columns,
+/* The same of `rows` runs of each, `down` bytes apart; run > 0, a multiple of 4. Returns the
+ * columns' end. */
+uint32_t *nn_tuned_product_widen_rows(const int8_t *const from[NN_TUNED_PRODUCT_PIXELS],
+                                      int32_t run, int32_t down, int32_t rows,
+                                      uint32_t *columns);
+
+/* What stays from one four pixels to the next; the assembly knows the order. */
+struct nn_tuned_product_run {
+    const uint32_t *columns;
+    int32_t entry;            /* bytes of the unrolled steps to leave out the first time */
+    const uint32_t *columns_end;
+    const int32_t *pairs_end;
+    int8_t *out;
+    int32_t away[NN_TUNED_PRODUCT_PIXELS - 1]; /* bytes from the first pixel's outputs to the
+                                                * others' */
+    int32_t is_rectified;
+};
+
+/* Once for a layer. */
+void nn_tuned_product_start(const struct nn_tuned_product *op, const uint32_t *columns,
+                            struct nn_tuned_product_run *run);
+
+/* Outputs of the first `count` of four pixels, 1 <= count, whose columns are depth * 2 words;
+ * out [count][out_ch]. Fewer than four are the last of a layer. */
+void nn_tuned_product_s8(const struct nn_tuned_product *op, struct nn_tuned_product_run *now,
                          int32_t count, int8_t *out);
+void nn_tuned_product_wide_s8(const struct nn_tuned_product *op,
+                              struct nn_tuned_product_run *now, int32_t count, int8_t *out);
 
 #endif

@@ -8,11 +8,15 @@ from typing import Final
 
 from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_dense import window_fields
+from tinyseal.graph.ops.arithmetic import Add
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
+from tinyseal.graph.ops.pooling import Pool
 from tinyseal.plan.kernels.tuned import (
     Axis,
     Lines,
+    add_rounding,
+    add_table,
     depth,
     depthwise_words,
     fc_arrays,
@@ -25,6 +29,14 @@ from tinyseal.plan.kernels.tuned import (
 
 
 def emit_conv(e: Emission) -> None:
+    _conv(e, "nn_tuned_conv_s8", wide=False)
+
+
+def emit_conv_wide(e: Emission) -> None:
+    _conv(e, "nn_tuned_conv_wide_s8", wide=True)
+
+
+def _conv(e: Emission, function: str, wide: bool) -> None:
     p = e.step.lowered.params
     assert isinstance(p, Conv2D)
     e.header("kernels/nn_tuned_conv.h")
@@ -32,28 +44,36 @@ def emit_conv(e: Emission) -> None:
         "nn_tuned_conv",
         "op",
         **window_fields(p),
-        **_product_fields(e, p),
+        **_product_fields(e, p, wide),
         zero=-p.in_offset,
         act_min=p.act_min,
         act_max=p.act_max,
     )
-    e.statement(f"nn_tuned_conv_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
+    e.statement(f"{function}(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
 
 
 def emit_conv_1x1(e: Emission) -> None:
+    _conv_1x1(e, "nn_tuned_conv_1x1_s8", wide=False)
+
+
+def emit_conv_1x1_wide(e: Emission) -> None:
+    _conv_1x1(e, "nn_tuned_conv_1x1_wide_s8", wide=True)
+
+
+def _conv_1x1(e: Emission, function: str, wide: bool) -> None:
     p = e.step.lowered.params
     assert isinstance(p, Conv2D | FullyConnected)
     e.header("kernels/nn_tuned_conv.h")
     op = e.struct(
         "nn_tuned_conv_1x1",
         "op",
-        **_product_fields(e, p),
+        **_product_fields(e, p, wide),
         pixels=pixels(p),
         in_ch=p.weights[0].size,
         act_min=p.act_min,
         act_max=p.act_max,
     )
-    e.statement(f"nn_tuned_conv_1x1_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
+    e.statement(f"{function}(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
 
 
 def emit_fc(e: Emission) -> None:
@@ -120,18 +140,53 @@ def _axis_fields(name: str, axis: Axis) -> dict[str, int]:
     return {f"{name}.{field.rstrip('_')}": value for field, value in asdict(axis).items()}
 
 
-def _product_fields(e: Emission, p: Conv2D | FullyConnected) -> dict[str, int | str]:
+def emit_add(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, Add)
+    position, table = add_table(p)
+    e.header("kernels/nn_tuned_add.h")
+    op = e.struct(
+        "nn_tuned_add",
+        "op",
+        count=p.walk.elements,
+        multiplier=p.out_requant.multiplier,
+        rounding=add_rounding(p),
+        shift=-p.out_requant.shift,
+        act_min=p.act_min,
+        act_max=p.act_max,
+        is_rectified=int(p.out_offset == -128),
+        table=e.array("table", table),
+    )
+    operands = f"{e.input(1 - position)}, {e.input(position)}"
+    e.statement(f"nn_tuned_add_s8(&{op}, {operands}, {e.output()});")
+
+
+def emit_pool(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, Pool)
+    e.header("kernels/nn_tuned_pool.h")
+    op = e.struct("nn_pool", "op", **window_fields(p), act_min=p.act_min, act_max=p.act_max)
+    e.statement(f"{e.step.kernel.function}(&{op}, {e.input(0)}, {e.output()});")
+
+
+def _product_fields(e: Emission, p: Conv2D | FullyConnected, wide: bool) -> dict[str, int | str]:
     return {
         "product.depth": depth(p),
         "product.out_ch": len(p.weights),
         "product.is_rectified": int(p.out_offset == -128),
-        "product.pairs": e.array("pairs", product_pairs(p)),
+        "product.is_wide": int(wide),
+        "product.pairs": e.array("pairs", product_pairs(p, wide)),
     }
 
 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
+    "nn_tuned_add_s8": emit_add,
+    "nn_tuned_pool_average_s8": emit_pool,
+    "nn_tuned_pool_max_s8": emit_pool,
     "nn_tuned_conv_s8": emit_conv,
+    "nn_tuned_conv_wide_s8": emit_conv_wide,
     "nn_tuned_conv_1x1_s8": emit_conv_1x1,
+    "nn_tuned_conv_1x1_wide_s8": emit_conv_1x1_wide,
     "nn_tuned_depthwise_s8": emit_depthwise,
     "nn_tuned_depthwise_groups_s8": emit_depthwise_groups,
     "nn_tuned_depthwise_planes_s8": emit_depthwise_planes,

@@ -14,17 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyseal.board import Board
-from tinyseal.graph.fixedpoint import requantize_s8
+from tinyseal.graph.fixedpoint import requantize, requantize_s8
 from tinyseal.graph.lowering import Array
+from tinyseal.graph.ops.arithmetic import ADD_LEFT_SHIFT, Add
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
+from tinyseal.graph.ops.pooling import AveragePool2D, MaxPool2D, Pool
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.lag import block_lag
 
 PIXELS: Final = 4  # NN_TUNED_PRODUCT_PIXELS
 _GROUP: Final = 4  # inputs widened at a time
 _UNROLLED: Final = 64  # inputs the product goes through without a branch
+WIDE_GAIN: Final = 15  # instructions an inference that a byte of flash has to save
 _QUAD: Final = 4  # channels of nn_tuned_fc at a time
+_MOST_TAPS: Final = 255  # of an average: times 128 it fits 16 bits
 _TAPS: Final = 3  # of a depthwise filter, each way
 _PLANES: Final = 2048  # bytes of scratch that whole planes may take
 
@@ -63,12 +67,12 @@ def channels(p: Weighted, weights: Array, bits: int = 30) -> npt.NDArray[np.int6
     return np.stack([start, multiplier, rounding, shift], axis=1)
 
 
-def product_pairs(p: Conv2D | FullyConnected) -> Array:
-    """int32 [pairs, 2 + depth / 2 + 6] (firmware: nn_tuned_product.h): of channels a and b the
-    starts, the weights, and each one's multiplier, rounding and shift.
+def product_pairs(p: Conv2D | FullyConnected, wide: bool) -> Array:
+    """int32 [pairs, words] (firmware: nn_tuned_product.h): of channels a and b the starts, the
+    weights, and each one's multiplier, rounding and shift.
 
-    Of four weights of each the bytes are a0 b0 a2 b2 a1 b1 a3 b3. An odd last channel is b, with
-    the one before it, or zeros, as a.
+    Of four weights of each the bytes are a0 b0 a2 b2 a1 b1 a3 b3, the wide halves a0 a2 b0 b2 a1
+    a3 b1 b3. An odd last channel is b, with the one before it, or zeros, as a.
     """
     rows = _by_channel(p)
     words = channels(p, rows)
@@ -81,7 +85,9 @@ def product_pairs(p: Conv2D | FullyConnected) -> Array:
     order = [*range(count - count % 2), *([count - 2, count - 1] if count % 2 else [])]
     ends = words[order].reshape(-1, 2, 4).astype("<i4")
     groups = padded[order].reshape(len(ends), 2, -1, 2, 2)  # pair, channel, group, k + 2, k + 1
-    weights = groups.transpose(0, 2, 4, 3, 1).reshape(len(ends), -1).view("<i4")
+    order_of = (0, 2, 4, 1, 3) if wide else (0, 2, 4, 3, 1)
+    shuffled = groups.transpose(order_of).astype("<i2" if wide else "i1")
+    weights = shuffled.reshape(len(ends), -1).view("<i4")
     return np.hstack([ends[:, :, 0], weights, ends[:, :, 1:].reshape(-1, 6)])
 
 
@@ -176,15 +182,36 @@ def fc_arrays(p: FullyConnected) -> tuple[Array, Array]:
     return quads.transpose(0, 2, 1, 3), np.pad(words, spare).astype(np.int32)
 
 
+def add_table(p: Add) -> tuple[int, Array]:
+    """The position of the operand that goes through the table, and int32 [256]: of each of its
+    bytes what adds to the other, doubled, shifted left by 20 (firmware: nn_tuned_add.h)."""
+    sides = ((p.a_offset, p.a_requant), (p.b_offset, p.b_requant))
+    position = 1 if p.a_requant.shift == 0 else 0
+    offset, requant = sides[position]
+    values = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int64) + offset
+    scaled = requantize(values << ADD_LEFT_SHIFT, requant.multiplier, requant.shift)
+    shifted_offset = sides[1 - position][0] << ADD_LEFT_SHIFT
+    return position, (2 * scaled + shifted_offset).astype(np.int32)
+
+
+def add_rounding(p: Add) -> int:
+    """What the last rounding adds: half, and the zero point."""
+    shift = -p.out_requant.shift
+    return (1 << shift >> 1) + (p.out_offset << shift)
+
+
 def depth(p: Conv2D | FullyConnected) -> int:
     """Inputs of an output, rounded up to what is widened at a time."""
     inputs = int(p.weights[0].size)
     return inputs + -inputs % _GROUP
 
 
+def _has_dsp(board: Board) -> bool:
+    return board.core.has_dsp and not board.core.has_mve
+
+
 def _supported(p: Weighted, board: Board) -> bool:
-    core = board.core
-    return core.has_dsp and not core.has_mve and channels(p, _by_channel(p)) is not None
+    return _has_dsp(board) and channels(p, _by_channel(p)) is not None
 
 
 def _by_channel(p: Weighted) -> Array:
@@ -201,6 +228,20 @@ def _conv(p: Conv2D, board: Board) -> bool:
 def _conv_1x1(p: Conv2D, board: Board) -> bool:
     single = p.filter_h == p.filter_w == p.stride_h == p.stride_w == 1
     return single and _conv(p, board)
+
+
+def _pays_wide(p: Conv2D | FullyConnected) -> bool:
+    """Whether halves for weights, a byte more each, save at least WIDE_GAIN instructions a byte:
+    two of 13 for 16 products."""
+    return pixels(p) / 8 >= WIDE_GAIN
+
+
+def _conv_wide(p: Conv2D, board: Board) -> bool:
+    return _pays_wide(p) and _conv(p, board)
+
+
+def _conv_1x1_wide(p: Conv2D, board: Board) -> bool:
+    return _pays_wide(p) and _conv_1x1(p, board)
 
 
 def _fc_batches(p: FullyConnected, board: Board) -> bool:
@@ -225,6 +266,22 @@ def _depthwise_groups(p: DepthwiseConv2D, board: Board) -> bool:
     """Where a line of outputs takes the place of the line of inputs in their midst."""
     steady = p.stride_h == p.stride_w == p.pad_h == p.pad_w == 1
     return steady and (p.in_h, p.in_w) == (p.out_h, p.out_w) and _depthwise(p, board)
+
+
+def _add(p: Add, board: Board) -> bool:
+    """One operand shifts by 20, as the larger scale's does; the sum's high word, below 2^28, has
+    room for the rounding."""
+    shifts = 0 in (p.a_requant.shift, p.b_requant.shift)
+    rounds = p.out_requant.shift <= -1 and abs(add_rounding(p)) < 2**31 - 2**28
+    return _has_dsp(board) and p.walk.is_dense and not p.subtract and shifts and rounds
+
+
+def _pool(p: Pool, board: Board) -> bool:
+    return _has_dsp(board)
+
+
+def _average_pool(p: Pool, board: Board) -> bool:
+    return _has_dsp(board) and p.filter_h * p.filter_w <= _MOST_TAPS
 
 
 def _columns(p: Conv2D | FullyConnected, board: Board) -> int:
@@ -272,14 +329,23 @@ def pixels(p: Conv2D | FullyConnected) -> int:
     return p.batches * p.out_h * p.out_w if isinstance(p, Conv2D) else p.batches
 
 
-def _product_instructions(p: Conv2D | FullyConnected, board: Board) -> float:
+def _product(p: Conv2D | FullyConnected, step: float) -> float:
+    """`step` instructions for two inputs of four pixels in two channels."""
     inputs, pairs = depth(p), -(-len(p.weights) // 2)
     full, rest = divmod(pixels(p), PIXELS)
     groups = full + (rest > 0)
     widen = groups * (100 + 4.0 * inputs)
-    pair = 6.5 * inputs + 70 + 3 * (inputs // _UNROLLED)
+    pair = step / 2 * inputs + 70 + 3 * (inputs // _UNROLLED)
     last = 0.0 if rest == 0 else 3.5 * inputs + 40 if rest == 1 else pair
     return widen + pairs * (full * pair + last) + 50.0
+
+
+def _product_instructions(p: Conv2D | FullyConnected, board: Board) -> float:
+    return _product(p, 13)
+
+
+def _product_wide_instructions(p: Conv2D, board: Board) -> float:
+    return _product(p, 11)
 
 
 def _fc_instructions(p: FullyConnected, board: Board) -> float:
@@ -288,8 +354,15 @@ def _fc_instructions(p: FullyConnected, board: Board) -> float:
 
 
 def _conv_instructions(p: Conv2D, board: Board) -> float:
-    gather = pixels(p) * (40 + p.filter_h * 15)
-    return gather + _product_instructions(p, board)
+    return _gather_instructions(p) + _product(p, 13)
+
+
+def _conv_wide_instructions(p: Conv2D, board: Board) -> float:
+    return _gather_instructions(p) + _product(p, 11)
+
+
+def _gather_instructions(p: Conv2D) -> float:
+    return pixels(p) * (40.0 + p.filter_h * 15)
 
 
 def _lines_instructions(p: DepthwiseConv2D, lines: Lines) -> float:
@@ -316,13 +389,53 @@ def _depthwise_planes_instructions(p: DepthwiseConv2D, board: Board) -> float:
     return _lines_instructions(p, plane_lines(p))
 
 
+def _add_instructions(p: Add, board: Board) -> float:
+    return (7.5 if p.out_offset == -128 else 8.5) * p.walk.elements + 40.0
+
+
+def _pool_instructions(p: Pool, board: Board) -> float:
+    pixels = p.batches * p.out_h * p.out_w
+    return pixels * (60 + p.in_ch / _GROUP * (60 + p.filter_h * (8 + 1.5 * _GROUP * p.filter_w)))
+
+
 KERNELS: Final = (
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_add_s8",
+        Add,
+        instructions=_add_instructions,
+        supports=_add,
+        in_place=(0, 1),
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_pool_average_s8",
+        AveragePool2D,
+        instructions=_pool_instructions,
+        supports=_average_pool,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_pool_max_s8",
+        MaxPool2D,
+        instructions=_pool_instructions,
+        supports=_pool,
+    ),
     Kernel(
         KernelSet.TUNED,
         "nn_tuned_conv_1x1_s8",
         Conv2D,
         instructions=_product_instructions,
         supports=_conv_1x1,
+        scratch=_columns,
+        lag=_conv_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_conv_1x1_wide_s8",
+        Conv2D,
+        instructions=_product_wide_instructions,
+        supports=_conv_1x1_wide,
         scratch=_columns,
         lag=_conv_lag,
     ),
@@ -348,6 +461,15 @@ KERNELS: Final = (
         Conv2D,
         instructions=_conv_instructions,
         supports=_conv,
+        scratch=_conv_scratch,
+        lag=_conv_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_conv_wide_s8",
+        Conv2D,
+        instructions=_conv_wide_instructions,
+        supports=_conv_wide,
         scratch=_conv_scratch,
         lag=_conv_lag,
     ),
