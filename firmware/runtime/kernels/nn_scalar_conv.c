@@ -5,21 +5,42 @@
 
 #define PIXELS NN_SCALAR_PIXELS
 
+/* Whether no window shows padding. */
+static int is_inside(const struct nn_window *w, const struct nn_corner *corners, int32_t count)
+{
+    const int32_t bottom = w->in_h - (w->filter_h - 1) * w->dilation_h;
+    const int32_t right = w->in_w - w->filter_w + 1;
+
+    for (const struct nn_corner *c = corners; c < corners + count; c++) {
+        if (c->top < 0 || c->top >= bottom || c->left < 0 || c->left >= right) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 static void gather(const struct nn_scalar_conv *op, const struct nn_corner corners[PIXELS],
                    int32_t pairs, uint32_t *columns)
 {
     const struct nn_window *const w = &op->window;
     const int32_t run = w->filter_w * w->in_ch;
+    const int32_t down = w->dilation_h * w->in_w * w->in_ch;
+    const int32_t is_whole = is_inside(w, corners, 2 * pairs);
     int8_t *const made = (int8_t *)(columns + op->product.depth * pairs);
+    const int8_t *from[PIXELS];
 
+    for (int32_t i = 0; is_whole && i < 2 * pairs; i++) {
+        from[i] = nn_corner_run(w, &corners[i], 0, op->zero, made);
+    }
     for (int32_t tap = 0; tap < w->filter_h; tap++) {
-        const int8_t *from[PIXELS];
-
-        for (int32_t i = 0; i < 2 * pairs; i++) {
+        for (int32_t i = 0; !is_whole && i < 2 * pairs; i++) {
             from[i] = nn_corner_run(w, &corners[i], tap * w->dilation_h, op->zero,
                                     made + i * run);
         }
         columns = nn_scalar_product_pack(from, pairs, run, columns);
+        for (int32_t i = 0; is_whole && i < 2 * pairs; i++) {
+            from[i] += down;
+        }
     }
 }
 

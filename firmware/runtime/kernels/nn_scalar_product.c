@@ -10,6 +10,9 @@
 #elif defined(__thumb__)
 #include "nn_scalar_sum_thumb1.h"
 #define HAS_ASSEMBLY 1
+#elif defined(__xtensa__)
+#include "nn_scalar_sum_xtensa.h"
+#define HAS_ASSEMBLY 1
 #else
 #define HAS_ASSEMBLY 0
 #endif
@@ -165,27 +168,29 @@ static inline uint32_t join(int32_t lower, int32_t upper)
     return (uint32_t)lower + ((uint32_t)upper << 16);
 }
 
+/* The words of one pair. */
+INLINE void pack(const int8_t *lower, const int8_t *upper, int32_t pairs, int32_t n,
+                 uint32_t *to)
+{
+    for (; n >= 4; n -= 4, to += 4 * pairs, lower += 4, upper += 4) {
+        to[0] = join(lower[0], upper[0]);
+        to[pairs] = join(lower[1], upper[1]);
+        to[2 * pairs] = join(lower[2], upper[2]);
+        to[3 * pairs] = join(lower[3], upper[3]);
+    }
+    for (; n > 0; n--, to += pairs) {
+        *to = join(*lower++, *upper++);
+    }
+}
+
 uint32_t *nn_scalar_product_pack(const int8_t *const from[NN_SCALAR_PIXELS], int32_t pairs,
                                  int32_t n, uint32_t *columns)
 {
     for (int32_t i = 0; i < pairs; i++) {
-        const int8_t *lower = from[2 * i];
-        const int8_t *upper = from[2 * i + 1];
-        uint32_t *to = columns + i;
-        int32_t left = n;
-
-        for (; left >= 4; left -= 4, lower += 4, upper += 4) {
-            *to = join(lower[0], upper[0]);
-            to += pairs;
-            *to = join(lower[1], upper[1]);
-            to += pairs;
-            *to = join(lower[2], upper[2]);
-            to += pairs;
-            *to = join(lower[3], upper[3]);
-            to += pairs;
-        }
-        for (; left > 0; left--, to += pairs) {
-            *to = join(*lower++, *upper++);
+        if (pairs == PAIRS) {
+            pack(from[2 * i], from[2 * i + 1], PAIRS, n, columns + i);
+        } else {
+            pack(from[2 * i], from[2 * i + 1], pairs, n, columns + i);
         }
     }
     return columns + n * pairs;
