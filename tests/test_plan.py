@@ -533,7 +533,7 @@ def test_mlperf_tiny_outputs_survive_overlapping_layers(name, tmp_path):
 def test_keyword_spotting_fits_16_kb_of_ram_with_leaner_kernels():
     graph = import_tflite((MODELS / "kws_int8.tflite").read_bytes(), "kws")
     made = plan(graph, load_board("qemu-m0"))
-    assert made.arena_bytes[0] <= 10_112
+    assert made.arena_bytes[0] <= 10_560
 
 
 def test_planning_a_large_network_takes_bounded_work():

@@ -27,6 +27,19 @@ static inline int32_t nn_scalar_high(int32_t a, int32_t b)
 #endif
 }
 
+/* To int8_t's range. */
+static inline int32_t nn_scalar_saturate(int32_t a)
+{
+#if defined(__thumb2__)
+    int32_t y;
+
+    __asm__("ssat %0, #8, %1" : "=r"(y) : "r"(a));
+    return y;
+#else
+    return (uint32_t)(a + 128) > 255 ? (a >> 31) ^ 127 : a;
+#endif
+}
+
 /* nn_requant_s8 with act_min..act_max all of int8, both roundings behind one shift:
  * floor(4 * a * m / 2^32) has one bit more than the first rounding leaves, and half of what
  * is added here is its half; the second, half away from zero, is one less (here two) where
@@ -38,9 +51,8 @@ nn_scalar_requant(int32_t acc, const int32_t *channel, int is_rectified)
 {
     const int32_t sign = is_rectified ? 0 : acc >> 31;
     const int32_t high = nn_scalar_high(acc * 4, channel[1]) + sign + sign + channel[2];
-    const int32_t x = high >> channel[3];
 
-    return (uint32_t)(x + 128) > 255 ? (x >> 31) ^ 127 : x;
+    return nn_scalar_saturate(high >> channel[3]);
 }
 
 /* The narrower range of a fused activation, where it has one. */

@@ -45,6 +45,13 @@ ALIKE: Final[dict[Core, Core]] = {
 }
 
 M0, M4, M55, RV32 = Core.M0, Core.M4, Core.M55, Core.RV32IMC
+# What these state is for each core already: plan/kernels/scalar.py, SHAPES.
+STATED: Final = (
+    "nn_scalar_conv_1x1_s8",
+    "nn_scalar_conv_s8",
+    "nn_scalar_depthwise_s8",
+    "nn_scalar_fc_s8",
+)
 CALIBRATION: Final[dict[str, dict[Core, float]]] = {
     "nn_add_s8": {M4: 0.98, M55: 0.94, RV32: 1.20},
     # Not measured: the product of these two is nn_cmsis_conv_s8's.
@@ -57,6 +64,7 @@ CALIBRATION: Final[dict[str, dict[Core, float]]] = {
     "nn_depthwise_s8": {M0: 1.72, M4: 1.06, M55: 0.97, RV32: 1.17},
     "nn_fc_s8": {M0: 1.58, M4: 0.78, M55: 0.74, RV32: 0.93},
     "nn_pool_average_s8": {M0: 1.99, M4: 1.47, M55: 1.15, RV32: 1.15},
+    **dict.fromkeys(STATED, dict.fromkeys(Core, 1.0)),
     "nn_softmax_s8": {M0: 0.99, M4: 0.56, M55: 0.55, RV32: 0.55},
 }
 
@@ -67,6 +75,10 @@ CODE_BYTES: Final[dict[str, int]] = {
     "nn_depthwise_s8": 1220,
     "nn_fc_s8": 620,
     "nn_pool_average_s8": 512,
+    "nn_scalar_conv_1x1_s8": 4420,  # on RV32IMC, as the next ones
+    "nn_scalar_conv_s8": 5110,
+    "nn_scalar_depthwise_s8": 2890,
+    "nn_scalar_fc_s8": 1160,
     "nn_softmax_s8": 520,
 }
 SET_CODE_BYTES: Final[dict[KernelSet, int]] = {

@@ -18,6 +18,8 @@ from tinyseal.graph.ops.arithmetic import Add
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import Pool
+from tinyseal.plan.kernels.scalar import groups
+from tinyseal.plan.kernels.tuned import pixels
 from tinyseal.plan.model import Plan
 
 # Dense: weights and inputs are both used again. Vector: one pixel, each weight is used once.
@@ -31,6 +33,7 @@ class Block:
     per_mac: float = 0.0  # pool: per element of a window
     per_output: float = 0.0
     per_input: float = 0.0
+    per_group: float = 0.0  # for each output pixel: of the terms that two sums in a word can hold
 
 
 _DSP: Final[dict[Shape, Block]] = {
@@ -59,36 +62,38 @@ _MVE: Final[dict[Shape, Block]] = {
     "add": Block(0.0, 14 / 4),
 }
 _MLA: Final[dict[Shape, Block]] = {
-    # 2 channels, 4 pixels: 6 LDRSB, 8 MLA. LSL, SMULL and 2 of its rounding, ADD asr, ADD, ASR,
-    # SSAT, STRB.
-    "dense": Block(14 / 8, 9.0),
+    # 2 channels, 6 pixels in pairs: LDM, 2 LDRSB, 6 MLA for 12 products. A group: 6 times LDRD,
+    # 3 ADD, STRD. SUB lsl, ADD, LSL, SMULL, ADD, ASR, SSAT, STRB. 2 inputs: 2 LDRSB, ADD, STR.
+    "dense": Block(9 / 12, 8.0, 4 / 2, 30 / 6),
     "vector": Block(9 / 4, 9.0),  # 4 channels: 5 LDRSB, 4 MLA
     "depthwise": Block(12 / 9, 9.0),  # weights stay in registers; a column of 3 inputs, 9 MLA
     "pool": Block(2.0, 6.0),
     "add": Block(0.0, 20.0),
 }
 _RV32: Final[dict[Shape, Block]] = {
-    # 4 channels, 3 pixels: 7 LB, 12 MUL, 12 ADD. SLLI, MULH, MUL, SRLI, ADD, SRAI, ADD, ADD, SRA,
-    # a compare and branch, SB.
-    "dense": Block(31 / 12, 12.0),
-    "vector": Block(13 / 4, 12.0),  # 4 channels: 5 LB, 4 MUL, 4 ADD
-    "depthwise": Block(21 / 9, 12.0),  # weights stay in registers; 3 LB, 9 MUL, 9 ADD
+    # 2 channels, 6 pixels in pairs: 3 LW, 2 LB, 6 MUL, 6 ADD for 12 products. A group: 6 times
+    # 3 ADD and SRAI, less the 6 first ADD. SLLI or SUB, ADD, SLLI, MULH, ADD, SRA, a compare of 2,
+    # SB. 2 inputs: 2 LB, SLLI, ADD, SW.
+    "dense": Block(17 / 12, 9.0, 5 / 2, 18 / 6),
+    "vector": Block(25 / 8, 9.0),  # 8 channels: 9 LB, 8 MUL, 8 ADD
+    "depthwise": Block(21 / 9, 9.0),  # weights stay in registers; 3 LB, 9 MUL, 9 ADD
     "pool": Block(2.0, 8.0),
     "add": Block(0.0, 30.0),
 }
 _THUMB1: Final[dict[Shape, Block]] = {
-    # 2 channels, 2 pixels: 4 LDRSB, 2 copies, 4 MULS, 4 ADDS; eight registers hold no more. The
-    # high half of a product of 32 bits takes about 17.
-    "dense": Block(14 / 4, 26.0),
-    "vector": Block(8 / 2, 26.0),  # 2 channels: 3 LDRSB, a copy, 2 MULS, 2 ADDS
+    # 2 channels, a pair of pixels: LDM, 2 LDRSB, 2 MULS, 2 ADDS for 4 products. A group: 2 times
+    # 2 ADD, ASRS, ADCS, less the 2 first ADDS. The high half of a product of 32 bits takes about
+    # 17. 2 inputs: 2 LDRSB, LSLS, ADDS, STR.
+    "dense": Block(7 / 4, 26.0, 5 / 2, 6 / 2),
+    "vector": Block(13 / 4, 26.0),  # 4 channels: 5 LDRSB, 4 MULS, 4 ADDS
     "depthwise": Block(4.0, 26.0),
     "pool": Block(2.0, 10.0),
     "add": Block(0.0, 60.0),
 }
 _XTENSA: Final[dict[Shape, Block]] = {
-    # 4 channels, 2 pixels: 6 L8UI (128 more, taken back in the start), 8 MULL, 8 ADD. The high
-    # half of a product of 32 bits takes about 17.
-    "dense": Block(22 / 8, 26.0),
+    # 2 channels, a pair of pixels: L32I, then twice L8UI, SLLI, SRAI, MULL, ADD for 4 products. A
+    # group as for Thumb. The high half of a product of 32 bits takes about 17.
+    "dense": Block(11 / 4, 26.0, 5 / 2, 6 / 2),
     "vector": Block(13 / 4, 26.0),
     "depthwise": Block(24 / 9, 26.0),
     "pool": Block(2.0, 8.0),
@@ -132,7 +137,11 @@ def floor(params: Params, core: Core) -> float | None:
         return None
     block = BLOCKS[core][shape]
     products, outputs, inputs = _amounts(params)
-    return products * block.per_mac + outputs * block.per_output + inputs * block.per_input
+    whole = products * block.per_mac + outputs * block.per_output + inputs * block.per_input
+    if block.per_group:
+        assert isinstance(params, Conv2D | FullyConnected)
+        whole += groups(params) * pixels(params) * block.per_group
+    return whole
 
 
 def plan_floor(plan: Plan) -> float | None:

@@ -9,7 +9,14 @@ from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_dense import window_fields
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
-from tinyseal.plan.kernels.scalar import Dense, depthwise_arrays, fc_arrays, is_rectified, product
+from tinyseal.plan.kernels.scalar import (
+    SHAPES,
+    Dense,
+    depthwise_arrays,
+    fc_arrays,
+    is_rectified,
+    product,
+)
 from tinyseal.plan.kernels.tuned import pixels
 
 
@@ -49,6 +56,7 @@ def emit_fc(e: Emission) -> None:
     p = e.step.lowered.params
     assert isinstance(p, FullyConnected)
     weights, channels = fc_arrays(p, e.plan.board)
+    _require(e, "NN_SCALAR_FC_CHANNELS", SHAPES[e.plan.board.core].fc_channels)
     e.header("kernels/nn_scalar_fc.h")
     op = e.struct(
         "nn_scalar_fc",
@@ -84,8 +92,15 @@ def emit_depthwise(e: Emission) -> None:
     e.statement(f"nn_scalar_depthwise_s8(&{op}, {e.input(0)}, {e.output()});")
 
 
+def _require(e: Emission, macro: str, value: int) -> None:
+    """The C chooses by its compiler what the host has chosen by the board's core."""
+    core = e.plan.board.core.value
+    e.statement(f'_Static_assert({macro} == {value}, "made for {core}: make it for this core");')
+
+
 def _product_fields(e: Emission, p: Dense) -> dict[str, int | str]:
     made = product(p)
+    _require(e, "NN_SCALAR_PAIRS", SHAPES[e.plan.board.core].pairs)
     return {
         "product.depth": made.depth,
         "product.out_ch": made.out_ch,

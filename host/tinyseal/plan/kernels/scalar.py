@@ -21,23 +21,36 @@ from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.lag import block_lag
 from tinyseal.plan.kernels.tuned import Weighted, channels, pixels
 
-# Pairs of pixels at a time (NN_SCALAR_PAIRS).
-PAIRS: Final[dict[Core, int]] = {
-    Core.RV32IMC: 3,
-    Core.M3: 3,
-    Core.M0: 1,
-    Core.M0PLUS: 1,
-    Core.LX106: 1,
-    Core.LX6: 1,
-}
-# Channels of a dense layer at a time (NN_SCALAR_FC_CHANNELS).
-FC_CHANNELS: Final[dict[Core, int]] = {
-    Core.RV32IMC: 8,
-    Core.M3: 4,
-    Core.M0: 4,
-    Core.M0PLUS: 4,
-    Core.LX106: 4,
-    Core.LX6: 4,
+
+@dataclass(frozen=True)
+class Shape:
+    """How much the kernels do at a time on a core, and the instructions of their parts: read off
+    the assembly, and from `tinyseal bench` where a compiler wrote them."""
+
+    pairs: int  # of pixels, NN_SCALAR_PAIRS
+    fc_channels: int  # NN_SCALAR_SHAPES
+    step: float  # two inputs into the sums of two channels
+    group: float
+    channels: float  # two of them, besides groups and outputs
+    output: float  # requantised and stored
+    word: float  # packed
+    fc_input: float  # into the sums of fc_channels
+    column: float  # of a depthwise row: one output
+    row: float  # of a depthwise channel
+    sign: float  # more for an output that is not rectified
+
+
+_RV32: Final = Shape(3, 8, 37, 24, 65, 12.5, 7, 26, 37, 80, 3)
+_MLA: Final = Shape(3, 4, 20, 38, 50, 9, 6, 10.75, 34, 75, 2)
+_THUMB1: Final = Shape(1, 4, 18, 13, 60, 40, 8, 20, 80, 180, 3)
+_XTENSA: Final = Shape(1, 4, 25, 11, 45, 40, 8, 42, 80, 125, 3)
+SHAPES: Final[dict[Core, Shape]] = {
+    Core.RV32IMC: _RV32,
+    Core.M3: _MLA,
+    Core.M0: _THUMB1,
+    Core.M0PLUS: _THUMB1,
+    Core.LX106: _XTENSA,
+    Core.LX6: _XTENSA,
 }
 _STEP: Final = 2  # terms of a group are whole steps
 _MOST_STEPS: Final = 63  # of a group: its bytes of weights fit a byte
@@ -103,7 +116,7 @@ def depthwise_arrays(p: DepthwiseConv2D) -> tuple[Array, Array]:
 def fc_arrays(p: FullyConnected, board: Board) -> tuple[Array, Array]:
     """Weights int8 [blocks, in_depth, channels of a block] and words int32 [channels, 4], zeros
     behind the last channel."""
-    words, block = requants(p, p.weights), FC_CHANNELS[board.core]
+    words, block = requants(p, p.weights), SHAPES[board.core].fc_channels
     assert words is not None
     spare = ((0, -p.out_depth % block), (0, 0))
     blocks = np.pad(p.weights, spare).reshape(-1, block, p.in_depth)
@@ -160,7 +173,7 @@ def _group_starts(rows: Array) -> npt.NDArray[np.bool_]:
 
 def _supported(p: Dense, board: Board) -> bool:
     rows = _rows(p)
-    return board.core in PAIRS and fits(rows) and requants(p, rows) is not None
+    return board.core in SHAPES and fits(rows) and requants(p, rows) is not None
 
 
 def _conv(p: Conv2D, board: Board) -> bool:
@@ -178,7 +191,7 @@ def _fc_batches(p: FullyConnected, board: Board) -> bool:
 
 
 def _fc(p: FullyConnected, board: Board) -> bool:
-    known = board.core in FC_CHANNELS and p.filter_offset == 0
+    known = board.core in SHAPES and p.filter_offset == 0
     return known and requants(p, p.weights) is not None
 
 
@@ -188,23 +201,23 @@ def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
     right = (p.out_w - 1) * p.stride_w - p.pad_w + 2  # the last column that is seen
     if not (plain and size and p.pad_w in (0, 1) and right <= p.in_w):
         return False
-    return board.core in PAIRS and requants(p, p.weights.reshape(-1, p.out_ch).T) is not None
+    return board.core in SHAPES and requants(p, p.weights.reshape(-1, p.out_ch).T) is not None
 
 
 def _columns(p: Dense, board: Board) -> int:
-    return 4 * PAIRS[board.core] * depth(p)
+    return 4 * SHAPES[board.core].pairs * depth(p)
 
 
 def _conv_scratch(p: Conv2D, board: Board) -> int:
-    return _columns(p, board) + 2 * PAIRS[board.core] * p.filter_w * p.in_ch
+    return _columns(p, board) + 2 * SHAPES[board.core].pairs * p.filter_w * p.in_ch
 
 
 def _conv_lag(p: Conv2D, board: Board) -> int:
-    return block_lag(p, 2 * PAIRS[board.core])
+    return block_lag(p, 2 * SHAPES[board.core].pairs)
 
 
 def _fc_lag(p: FullyConnected, board: Board) -> int:
-    block = 2 * PAIRS[board.core]
+    block = 2 * SHAPES[board.core].pairs
     ends = np.arange(block, p.batches, block)
     return max(0, int((ends * (p.out_depth - p.in_depth)).max(initial=0)))
 
@@ -218,33 +231,41 @@ def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
     return max(0, int(behind.max()))
 
 
+def groups(p: Dense) -> int:
+    """In the weights of all pairs of channels."""
+    return int(_group_starts(_rows(p)).sum())
+
+
+def _output(p: Weighted, shape: Shape) -> float:
+    return shape.output if is_rectified(p) else shape.output + shape.sign
+
+
 def _product_instructions(p: Dense, board: Board) -> float:
-    """As sum_groups_3 is written, then what a channel's end takes."""
-    rows = _rows(p)
-    groups, pairs = int(_group_starts(rows).sum()), -(-len(rows) // 2)
-    block = 2 * PAIRS[board.core]
-    full, rest = divmod(pixels(p), block)
-    count = full + rest / block + (0.2 if rest else 0.0)
-    sums = pairs * (18.5 * depth(p) + 260) + 24 * groups
-    return count * (sums + 22.0 * depth(p) + 150) + 50.0
-
-
-def _fc_instructions(p: FullyConnected, board: Board) -> float:
-    block = FC_CHANNELS[board.core]
-    blocks = -(-p.out_depth // block)
-    inner = p.in_depth * (3 * block + 1.75)
-    return p.batches * (blocks * (inner + 40) + 20 * p.out_depth) + 60.0
+    shape, out_ch = SHAPES[board.core], len(p.weights)
+    blocks = -(-pixels(p) // 2) / shape.pairs
+    inner = -(-out_ch // 2) * (shape.step * depth(p) / _STEP + shape.channels)
+    outputs = pixels(p) * out_ch * _output(p, shape)
+    packed = shape.pairs * (shape.word * depth(p) + 20) + 60
+    return blocks * (inner + shape.group * groups(p) + packed) + outputs + 50.0
 
 
 def _conv_instructions(p: Conv2D, board: Board) -> float:
-    gather = pixels(p) * (35 + p.filter_h * 30)
+    gather = pixels(p) * (50 + p.filter_h * 25)
     return gather + _product_instructions(p, board)
 
 
+def _fc_instructions(p: FullyConnected, board: Board) -> float:
+    shape = SHAPES[board.core]
+    blocks = -(-p.out_depth // shape.fc_channels)
+    outputs = p.out_depth * (_output(p, shape) + 6)
+    return p.batches * (blocks * (p.in_depth * shape.fc_input + 40) + outputs) + 60.0
+
+
 def _depthwise_instructions(p: DepthwiseConv2D, board: Board) -> float:
-    column = 37.0 if is_rectified(p) else 40.0
-    row = p.out_ch * (75 + (column + (p.stride_w - 1) * 15) * p.out_w)
-    return p.batches * p.out_h * (row + 100) + 50.0
+    shape = SHAPES[board.core]
+    column = shape.column + 0.2 * (p.stride_w - 1) * shape.column
+    column += 0 if is_rectified(p) else shape.sign
+    return p.batches * p.out_h * (p.out_ch * (shape.row + column * p.out_w) + 100) + 50.0
 
 
 KERNELS: Final = (
