@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 
 from support.host_capsule import HostCapsule
-from support.judge import sample_inputs
-from support.random_network import Maker
+from support.tuned import layers, run_chains, run_layers
 from tinyseal.board import load_board
 from tinyseal.device.kernels import torture_kernels
 from tinyseal.graph.ops.convolution import Conv2D
-from tinyseal.graph.random_layers import random_layers
-from tinyseal.graph.reference import Interpreter
-from tinyseal.graph.tflite import import_tflite
-from tinyseal.graph.tflite_writer import write_tflite
 from tinyseal.plan.kernels import KernelSet, scalar
 from tinyseal.plan.planner import plan
 
@@ -22,24 +17,8 @@ RV32 = load_board("qemu-rv32")  # as many pixels at a time as the C on the host
 FUNCTIONS = {kernel.function for kernel in scalar.KERNELS}
 
 
-def layers(seed, count):
-    graph = random_layers(np.random.default_rng(seed), count, f"scalar_{seed}")
-    return import_tflite(write_tflite(graph, "random layers"), "model")
-
-
 def test_portable_form_equals_the_reference(campaign, tmp_path):
-    ran = []
-    for seed in range(3 * campaign):
-        graph = layers(seed, 60)
-        made = plan(graph, RV32, KernelSet.TUNED)
-        capsule = HostCapsule(made, tmp_path)
-        reference, rng = Interpreter(graph), np.random.default_rng(seed)
-        for run in range(6):
-            inputs = sample_inputs(graph, rng, run)
-            pairs = zip(reference.invoke(inputs), capsule.invoke(inputs), made.steps, strict=True)
-            for expected, got, step in pairs:
-                np.testing.assert_array_equal(got, expected, f"{step.label} seed {seed}")
-        ran += [step.kernel for step in made.steps]
+    ran = run_layers(RV32, 3 * campaign, tmp_path)
     taken = [kernel.function for kernel in ran if kernel.set is KernelSet.TUNED]
     assert len(taken) > len(ran) / 3
     assert set(taken) == FUNCTIONS
@@ -47,23 +26,7 @@ def test_portable_form_equals_the_reference(campaign, tmp_path):
 
 def test_layers_write_over_what_the_one_before_left(campaign, tmp_path):
     """Chains: outputs slide into their inputs' memory as far as the lag says."""
-    sliding = 0
-    for seed in range(12 * campaign):
-        maker = Maker(np.random.default_rng(seed))
-        x = maker.input((1 + seed % 2, 6, 7, 5))
-        for _ in range(8):
-            maker.pick((maker.conv, maker.depthwise))(x)
-            x = maker.nodes[-1]
-        maker.builder.output(x.index)
-        graph = import_tflite(maker.builder.build(), "model")
-        made = plan(graph, RV32, KernelSet.TUNED)
-        apart = plan(graph, RV32, KernelSet.TUNED, reuse=False)
-        sliding += made.arena_bytes < apart.arena_bytes
-        reference, capsule = Interpreter(graph), HostCapsule(made, tmp_path)
-        for run in range(3):
-            inputs = sample_inputs(graph, maker.rng, run)
-            np.testing.assert_array_equal(capsule.invoke(inputs)[0], reference.invoke(inputs)[0])
-    assert sliding > 6 * campaign
+    assert run_chains(RV32, 12 * campaign, tmp_path) > 6 * campaign
 
 
 @pytest.mark.parametrize("name", ["qemu-rv32", "qemu-m3", "qemu-m0", "qemu-xtensa"])

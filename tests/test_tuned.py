@@ -2,21 +2,15 @@
 
 import json
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from support.host_capsule import HostCapsule
-from support.judge import sample_inputs
-from support.random_network import Maker
+from support.tuned import layers, run_chains, run_layers
 from tinyseal.board import load_board
 from tinyseal.cli import app
 from tinyseal.device.kernels import torture_kernels
 from tinyseal.errors import PlanError
-from tinyseal.graph.random_layers import random_layers
 from tinyseal.graph.reference import Interpreter
-from tinyseal.graph.tflite import import_tflite
-from tinyseal.graph.tflite_writer import write_tflite
 from tinyseal.plan.kernels import KernelSet, tuned
 from tinyseal.plan.planner import plan
 
@@ -24,24 +18,8 @@ M4 = load_board("qemu-m4")
 FUNCTIONS = {kernel.function for kernel in tuned.KERNELS}
 
 
-def layers(seed, count):
-    graph = random_layers(np.random.default_rng(seed), count, f"tuned_{seed}")
-    return write_tflite(graph, "random layers")
-
-
 def test_portable_form_equals_the_reference(campaign, tmp_path):
-    ran = []
-    for seed in range(6 * campaign):
-        graph = import_tflite(layers(seed, 60), "model")
-        made = plan(graph, M4, KernelSet.TUNED)
-        capsule = HostCapsule(made, tmp_path)
-        reference, rng = Interpreter(graph), np.random.default_rng(seed)
-        for run in range(3):
-            inputs = sample_inputs(graph, rng, run)
-            pairs = zip(reference.invoke(inputs), capsule.invoke(inputs), made.steps, strict=True)
-            for expected, got, step in pairs:
-                np.testing.assert_array_equal(got, expected, f"{step.label} seed {seed}")
-        ran += [step.kernel for step in made.steps]
+    ran = run_layers(M4, 6 * campaign, tmp_path)
     taken = [kernel.function for kernel in ran if kernel.set is KernelSet.TUNED]
     assert len(taken) > len(ran) / 3
     assert set(taken) == FUNCTIONS
@@ -49,23 +27,7 @@ def test_portable_form_equals_the_reference(campaign, tmp_path):
 
 def test_layers_write_over_what_the_one_before_left(campaign, tmp_path):
     """Chains: outputs slide into their inputs' memory as far as the lag says."""
-    sliding = 0
-    for seed in range(12 * campaign):
-        maker = Maker(np.random.default_rng(seed))
-        x = maker.input((1 + seed % 2, 6, 7, 5))
-        for _ in range(8):
-            maker.pick((maker.conv, maker.depthwise))(x)
-            x = maker.nodes[-1]
-        maker.builder.output(x.index)
-        graph = import_tflite(maker.builder.build(), "model")
-        made = plan(graph, M4, KernelSet.TUNED)
-        apart = plan(graph, M4, KernelSet.TUNED, reuse=False)
-        sliding += made.arena_bytes < apart.arena_bytes
-        reference, capsule = Interpreter(graph), HostCapsule(made, tmp_path)
-        for run in range(3):
-            inputs = sample_inputs(graph, maker.rng, run)
-            np.testing.assert_array_equal(capsule.invoke(inputs)[0], reference.invoke(inputs)[0])
-    assert sliding > 6 * campaign
+    assert run_chains(M4, 12 * campaign, tmp_path) > 6 * campaign
 
 
 def test_dsp_form_equals_the_reference(campaign):
@@ -93,6 +55,6 @@ def test_a_set_without_kernels_for_the_board_is_told():
 
 
 def test_other_cores_take_none():
-    graph = import_tflite(layers(1, 20), "model")
+    graph = layers(1, 20)
     for step in plan(graph, load_board("host"), KernelSet.TUNED).steps:
         assert step.kernel.set is KernelSet.REFERENCE

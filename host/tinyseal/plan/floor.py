@@ -18,8 +18,8 @@ from tinyseal.graph.ops.arithmetic import Add
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import Pool
+from tinyseal.plan.kernels.dense import pixels
 from tinyseal.plan.kernels.scalar import groups
-from tinyseal.plan.kernels.tuned import pixels
 from tinyseal.plan.model import Plan
 
 # Dense: weights and inputs are both used again. Vector: one pixel, each weight is used once.

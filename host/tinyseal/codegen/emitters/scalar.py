@@ -6,71 +6,30 @@ from collections.abc import Callable
 from typing import Final
 
 from tinyseal.codegen.emission import Emission
+from tinyseal.codegen.emitters import dense
 from tinyseal.codegen.emitters.reference_dense import window_fields
-from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
+from tinyseal.graph.ops.convolution import DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
-from tinyseal.plan.kernels.scalar import (
-    SHAPES,
-    Dense,
-    depthwise_arrays,
-    fc_arrays,
-    is_rectified,
-    product,
-)
-from tinyseal.plan.kernels.tuned import pixels
+from tinyseal.plan.kernels.dense import is_rectified
+from tinyseal.plan.kernels.scalar import SHAPES, depthwise_arrays, fc_arrays, product
+
+_FAMILY: Final = "nn_scalar"
 
 
 def emit_conv(e: Emission) -> None:
-    p = e.step.lowered.params
-    assert isinstance(p, Conv2D)
-    e.header("kernels/nn_scalar_conv.h")
-    op = e.struct(
-        "nn_scalar_conv",
-        "op",
-        **window_fields(p),
-        **_product_fields(e, p),
-        zero=-p.in_offset,
-        act_min=p.act_min,
-        act_max=p.act_max,
-    )
-    e.statement(f"nn_scalar_conv_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
+    dense.emit_conv(e, _FAMILY, _product_fields(e))
 
 
 def emit_conv_1x1(e: Emission) -> None:
-    p = e.step.lowered.params
-    assert isinstance(p, Conv2D | FullyConnected)
-    e.header("kernels/nn_scalar_conv.h")
-    op = e.struct(
-        "nn_scalar_conv_1x1",
-        "op",
-        **_product_fields(e, p),
-        pixels=pixels(p),
-        in_ch=p.weights[0].size,
-        act_min=p.act_min,
-        act_max=p.act_max,
-    )
-    e.statement(f"nn_scalar_conv_1x1_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
+    dense.emit_conv_1x1(e, _FAMILY, _product_fields(e))
 
 
 def emit_fc(e: Emission) -> None:
     p = e.step.lowered.params
     assert isinstance(p, FullyConnected)
-    weights, channels = fc_arrays(p, e.plan.board)
     _require(e, "NN_SCALAR_FC_CHANNELS", SHAPES[e.plan.board.core].fc_channels)
-    e.header("kernels/nn_scalar_fc.h")
-    op = e.struct(
-        "nn_scalar_fc",
-        "op",
-        batches=p.batches,
-        in_depth=p.in_depth,
-        out_depth=p.out_depth,
-        act_min=p.act_min,
-        act_max=p.act_max,
-        is_rectified=int(is_rectified(p)),
-        weights=e.array("weights", weights),
-        channels=e.array("channels", channels),
-    )
-    e.statement(f"nn_scalar_fc_s8(&{op}, {e.input(0)}, {e.output()});")
+    arrays = fc_arrays(p, e.plan.board)
+    dense.emit_fc(e, _FAMILY, *arrays, is_rectified=int(is_rectified(p)))
 
 
 def emit_depthwise(e: Emission) -> None:
@@ -83,8 +42,7 @@ def emit_depthwise(e: Emission) -> None:
         "op",
         **window_fields(p),
         zero=-p.in_offset,
-        act_min=p.act_min,
-        act_max=p.act_max,
+        **dense.range_fields(p),
         is_rectified=int(is_rectified(p)),
         weights=e.array("weights", weights),
         channels=e.array("channels", channels),
@@ -98,15 +56,16 @@ def _require(e: Emission, macro: str, value: int) -> None:
     e.statement(f'_Static_assert({macro} == {value}, "made for {core}: make it for this core");')
 
 
-def _product_fields(e: Emission, p: Dense) -> dict[str, int | str]:
+def _product_fields(e: Emission) -> dict[str, int | str]:
+    p = dense.dense_params(e)
     made = product(p)
     _require(e, "NN_SCALAR_PAIRS", SHAPES[e.plan.board.core].pairs)
     return {
-        "product.depth": made.depth,
-        "product.out_ch": made.out_ch,
-        "product.is_rectified": int(is_rectified(p)),
-        "product.weights": e.array("weights", made.weights),
-        "product.channels": e.array("channels", made.channels),
+        "depth": made.depth,
+        "out_ch": made.out_ch,
+        "is_rectified": int(is_rectified(p)),
+        "weights": e.array("weights", made.weights),
+        "channels": e.array("channels", made.channels),
     }
 
 

@@ -7,11 +7,13 @@ from dataclasses import asdict
 from typing import Final
 
 from tinyseal.codegen.emission import Emission
+from tinyseal.codegen.emitters import dense
 from tinyseal.codegen.emitters.reference_dense import window_fields
 from tinyseal.graph.ops.arithmetic import Add
-from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
+from tinyseal.graph.ops.convolution import DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import Pool
+from tinyseal.plan.kernels.dense import is_rectified
 from tinyseal.plan.kernels.tuned import (
     Axis,
     Lines,
@@ -21,78 +23,34 @@ from tinyseal.plan.kernels.tuned import (
     depthwise_words,
     fc_arrays,
     group_lines,
-    pixels,
     plane_lines,
     product_pairs,
     row_lines,
 )
 
+_FAMILY: Final = "nn_tuned"
+
 
 def emit_conv(e: Emission) -> None:
-    _conv(e, "nn_tuned_conv_s8", wide=False)
+    dense.emit_conv(e, _FAMILY, _product_fields(e, wide=False))
 
 
 def emit_conv_wide(e: Emission) -> None:
-    _conv(e, "nn_tuned_conv_wide_s8", wide=True)
-
-
-def _conv(e: Emission, function: str, wide: bool) -> None:
-    p = e.step.lowered.params
-    assert isinstance(p, Conv2D)
-    e.header("kernels/nn_tuned_conv.h")
-    op = e.struct(
-        "nn_tuned_conv",
-        "op",
-        **window_fields(p),
-        **_product_fields(e, p, wide),
-        zero=-p.in_offset,
-        act_min=p.act_min,
-        act_max=p.act_max,
-    )
-    e.statement(f"{function}(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
+    dense.emit_conv(e, _FAMILY, _product_fields(e, wide=True))
 
 
 def emit_conv_1x1(e: Emission) -> None:
-    _conv_1x1(e, "nn_tuned_conv_1x1_s8", wide=False)
+    dense.emit_conv_1x1(e, _FAMILY, _product_fields(e, wide=False))
 
 
 def emit_conv_1x1_wide(e: Emission) -> None:
-    _conv_1x1(e, "nn_tuned_conv_1x1_wide_s8", wide=True)
-
-
-def _conv_1x1(e: Emission, function: str, wide: bool) -> None:
-    p = e.step.lowered.params
-    assert isinstance(p, Conv2D | FullyConnected)
-    e.header("kernels/nn_tuned_conv.h")
-    op = e.struct(
-        "nn_tuned_conv_1x1",
-        "op",
-        **_product_fields(e, p, wide),
-        pixels=pixels(p),
-        in_ch=p.weights[0].size,
-        act_min=p.act_min,
-        act_max=p.act_max,
-    )
-    e.statement(f"{function}(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
+    dense.emit_conv_1x1(e, _FAMILY, _product_fields(e, wide=True))
 
 
 def emit_fc(e: Emission) -> None:
     p = e.step.lowered.params
     assert isinstance(p, FullyConnected)
-    weights, channels = fc_arrays(p)
-    e.header("kernels/nn_tuned_fc.h")
-    op = e.struct(
-        "nn_tuned_fc",
-        "op",
-        batches=p.batches,
-        in_depth=p.in_depth,
-        out_depth=p.out_depth,
-        act_min=p.act_min,
-        act_max=p.act_max,
-        weights=e.array("weights", weights),
-        channels=e.array("channels", channels),
-    )
-    e.statement(f"nn_tuned_fc_s8(&{op}, {e.input(0)}, {e.output()});")
+    dense.emit_fc(e, _FAMILY, *fc_arrays(p))
 
 
 def emit_depthwise(e: Emission) -> None:
@@ -128,9 +86,8 @@ def _depthwise(e: Emission, p: DepthwiseConv2D, lines: Lines) -> None:
         line_pairs=lines.inputs[0],
         line_is_odd=lines.inputs[1],
         zero=-p.in_offset,
-        act_min=p.act_min,
-        act_max=p.act_max,
-        is_rectified=int(p.out_offset == -128),
+        **dense.range_fields(p),
+        is_rectified=int(is_rectified(p)),
         words=e.array("words", depthwise_words(p, lines.rows)),
     )
     e.statement(f"nn_tuned_depthwise_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
@@ -169,13 +126,14 @@ def emit_pool(e: Emission) -> None:
     e.statement(f"{e.step.kernel.function}(&{op}, {e.input(0)}, {e.output()});")
 
 
-def _product_fields(e: Emission, p: Conv2D | FullyConnected, wide: bool) -> dict[str, int | str]:
+def _product_fields(e: Emission, *, wide: bool) -> dict[str, int | str]:
+    p = dense.dense_params(e)
     return {
-        "product.depth": depth(p),
-        "product.out_ch": len(p.weights),
-        "product.is_rectified": int(p.out_offset == -128),
-        "product.is_wide": int(wide),
-        "product.pairs": e.array("pairs", product_pairs(p, wide)),
+        "depth": depth(p),
+        "out_ch": len(p.weights),
+        "is_rectified": int(is_rectified(p)),
+        "is_wide": int(wide),
+        "pairs": e.array("pairs", product_pairs(p, wide)),
     }
 
 

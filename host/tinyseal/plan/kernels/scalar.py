@@ -17,9 +17,19 @@ from tinyseal.board import Board, Core
 from tinyseal.graph.lowering import Array
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
+from tinyseal.plan.kernels.dense import (
+    Dense,
+    Weighted,
+    batches_lag,
+    by_channel,
+    channels,
+    is_pointwise,
+    is_rectified,
+    is_solid,
+    pixels,
+)
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.lag import block_lag
-from tinyseal.plan.kernels.tuned import Weighted, channels, pixels
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,6 @@ _MOST_STEPS: Final = 63  # of a group: its bytes of weights fit a byte
 _MOST_MAGNITUDE: Final = 255
 _BITS: Final = 29  # of a sum, which is multiplied by 4
 
-Dense = Conv2D | FullyConnected
-
 
 @dataclass(frozen=True, eq=False)
 class Product:
@@ -71,13 +79,13 @@ class Product:
     channels: Array  # int32 [out_ch, rounded up to even, 4]
 
 
-def requants(p: Weighted, weights: Array) -> npt.NDArray[np.int64] | None:
+def requants(p: Weighted) -> npt.NDArray[np.int64] | None:
     """The words of nn_scalar.h for each channel, or None where one leaves their ranges.
 
     Behind one shift: of the roundings that `channels` gives twice as much, and the half of the
     first one, which is 1 there.
     """
-    words = channels(p, weights, _BITS)
+    words = channels(p, by_channel(p), _BITS)
     if words is None:
         return None
     return np.asarray(words * np.array([1, 1, 2, 1]) + np.array([0, 0, 1, 1]))
@@ -86,8 +94,8 @@ def requants(p: Weighted, weights: Array) -> npt.NDArray[np.int64] | None:
 def product(p: Dense) -> Product:
     """Weights by pairs of channels, each group behind its length; a channel of zeros beside an
     odd last one."""
-    rows = _rows(p)
-    words = requants(p, rows)
+    rows = by_channel(p)
+    words = requants(p)
     assert words is not None
     starts = _group_starts(rows)
     pairs = _steps(rows)
@@ -107,25 +115,19 @@ def product(p: Dense) -> Product:
 
 def depthwise_arrays(p: DepthwiseConv2D) -> tuple[Array, Array]:
     """int8 [out_ch, 9] and the words of the channels, int32 [out_ch, 4]."""
-    weights = p.weights.reshape(-1, p.out_ch).T
-    words = requants(p, weights)
+    words = requants(p)
     assert words is not None
-    return weights, words.astype(np.int32)
+    return by_channel(p), words.astype(np.int32)
 
 
 def fc_arrays(p: FullyConnected, board: Board) -> tuple[Array, Array]:
     """Weights int8 [blocks, in_depth, channels of a block] and words int32 [channels, 4], zeros
     behind the last channel."""
-    words, block = requants(p, p.weights), SHAPES[board.core].fc_channels
+    words, block = requants(p), SHAPES[board.core].fc_channels
     assert words is not None
     spare = ((0, -p.out_depth % block), (0, 0))
     blocks = np.pad(p.weights, spare).reshape(-1, block, p.in_depth)
     return blocks.transpose(0, 2, 1), np.pad(words, spare).astype(np.int32)
-
-
-def is_rectified(p: Weighted) -> bool:
-    """Whether what is negative saturates, however it is rounded."""
-    return p.out_offset == -128
 
 
 def depth(p: Dense) -> int:
@@ -137,10 +139,6 @@ def depth(p: Dense) -> int:
 def fits(rows: Array) -> bool:
     """Whether no step alone is too much for its group; `rows` is [out_ch, depth]."""
     return bool(_magnitudes(rows).max() <= _MOST_MAGNITUDE)
-
-
-def _rows(p: Dense) -> Array:
-    return p.weights.reshape(p.weights.shape[0], -1)
 
 
 def _steps(rows: Array) -> Array:
@@ -172,18 +170,16 @@ def _group_starts(rows: Array) -> npt.NDArray[np.bool_]:
 
 
 def _supported(p: Dense, board: Board) -> bool:
-    rows = _rows(p)
-    return board.core in SHAPES and fits(rows) and requants(p, rows) is not None
+    rows = by_channel(p)
+    return board.core in SHAPES and fits(rows) and requants(p) is not None
 
 
 def _conv(p: Conv2D, board: Board) -> bool:
-    solid = p.dilation_w == 1 or p.filter_w == 1
-    return p.groups == 1 and solid and _supported(p, board)
+    return is_solid(p) and _supported(p, board)
 
 
 def _conv_1x1(p: Conv2D, board: Board) -> bool:
-    single = p.filter_h == p.filter_w == p.stride_h == p.stride_w == 1
-    return single and _conv(p, board)
+    return is_pointwise(p) and _supported(p, board)
 
 
 def _fc_batches(p: FullyConnected, board: Board) -> bool:
@@ -192,7 +188,7 @@ def _fc_batches(p: FullyConnected, board: Board) -> bool:
 
 def _fc(p: FullyConnected, board: Board) -> bool:
     known = board.core in SHAPES and p.filter_offset == 0
-    return known and requants(p, p.weights) is not None
+    return known and requants(p) is not None
 
 
 def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
@@ -201,7 +197,7 @@ def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
     right = (p.out_w - 1) * p.stride_w - p.pad_w + 2  # the last column that is seen
     if not (plain and size and p.pad_w in (0, 1) and right <= p.in_w):
         return False
-    return board.core in SHAPES and requants(p, p.weights.reshape(-1, p.out_ch).T) is not None
+    return board.core in SHAPES and requants(p) is not None
 
 
 def _columns(p: Dense, board: Board) -> int:
@@ -217,9 +213,7 @@ def _conv_lag(p: Conv2D, board: Board) -> int:
 
 
 def _fc_lag(p: FullyConnected, board: Board) -> int:
-    block = 2 * SHAPES[board.core].pairs
-    ends = np.arange(block, p.batches, block)
-    return max(0, int((ends * (p.out_depth - p.in_depth)).max(initial=0)))
+    return batches_lag(p, 2 * SHAPES[board.core].pairs)
 
 
 def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
@@ -233,7 +227,7 @@ def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
 
 def groups(p: Dense) -> int:
     """In the weights of all pairs of channels."""
-    return int(_group_starts(_rows(p)).sum())
+    return int(_group_starts(by_channel(p)).sum())
 
 
 def _output(p: Weighted, shape: Shape) -> float:

@@ -11,15 +11,24 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from tinyseal.board import Board
-from tinyseal.graph.fixedpoint import requantize, requantize_s8
+from tinyseal.graph.fixedpoint import requantize
 from tinyseal.graph.lowering import Array
 from tinyseal.graph.ops.arithmetic import ADD_LEFT_SHIFT, Add
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import AveragePool2D, MaxPool2D, Pool
+from tinyseal.plan.kernels.dense import (
+    Dense,
+    Weighted,
+    batches_lag,
+    by_channel,
+    channels,
+    is_pointwise,
+    is_solid,
+    pixels,
+)
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.lag import block_lag
 
@@ -33,48 +42,14 @@ _TAPS: Final = 3  # of a depthwise filter, each way
 _PLANES: Final = 2048  # bytes of scratch that whole planes may take
 
 
-Weighted = Conv2D | DepthwiseConv2D | FullyConnected
-
-
-def channels(p: Weighted, weights: Array, bits: int = 30) -> npt.NDArray[np.int64] | None:
-    """Start, multiplier, rounding and shift of every channel (firmware: nn_tuned.h), or None
-    where a channel leaves the ranges in which they are exact. `weights` is [out_ch, depth].
-
-    Exact needs |sum| < 2^bits (30: it is doubled), a right shift of 1 or more, and room in
-    bits + 2 for quotient, half and shifted zero point together. A channel that has one value
-    whatever the input, as training leaves dead ones, gets it from its rounding alone.
-    """
-    wide = weights.astype(np.int64)
-    start = p.in_offset * wide.sum(axis=1) + (0 if p.bias is None else p.bias)
-    up, down = (np.maximum(wide * 127, wide * -128), np.minimum(wide * 127, wide * -128))
-    above, below = up.sum(axis=1), down.sum(axis=1)
-    multiplier, shift = p.multipliers.astype(np.int64), -p.shifts.astype(np.int64)
-    ends = [
-        requantize_s8(start + side, p.multipliers, p.shifts, p.out_offset, -128, 127)
-        for side in (above, below)
-    ]
-    # Monotonic, if nothing is shifted out to the left: between equal ends nothing else comes.
-    constant = (ends[0] == ends[1]) & (shift >= 0)
-    start, multiplier = np.where(constant, 0, start), np.where(constant, 0, multiplier)
-    shift, offset = np.where(constant, 1, shift), np.where(constant, ends[0], p.out_offset)
-    reach = np.maximum(np.abs(start + above), np.abs(start + below))
-    if reach.max() >= 2**bits or shift.min() < 1:
-        return None
-    high = ((reach * multiplier + (1 << 30)) >> 31) + 1  # of the product, and one for its sign
-    rounding = (np.int64(1) << (shift - 1)) + (offset.astype(np.int64) << shift)
-    if (high + np.abs(rounding)).max() >= 2 ** (bits + 1):
-        return None
-    return np.stack([start, multiplier, rounding, shift], axis=1)
-
-
-def product_pairs(p: Conv2D | FullyConnected, wide: bool) -> Array:
+def product_pairs(p: Dense, wide: bool) -> Array:
     """int32 [pairs, words] (firmware: nn_tuned_product.h): of channels a and b the starts, the
     weights, and each one's multiplier, rounding and shift.
 
     Of four weights of each the bytes are a0 b0 a2 b2 a1 b1 a3 b3, the wide halves a0 a2 b0 b2 a1
     a3 b1 b3. An odd last channel is b, with the one before it, or zeros, as a.
     """
-    rows = _by_channel(p)
+    rows = by_channel(p)
     words = channels(p, rows)
     assert words is not None
     padded = np.pad(rows, ((0, 0), (0, depth(p) - rows.shape[1])))
@@ -163,7 +138,7 @@ def _lines(p: DepthwiseConv2D, rows: bool, channels: int, slots: int) -> Lines:
 def depthwise_words(p: DepthwiseConv2D, rows: bool) -> Array:
     """int32 [out_ch, 10]: the words of `channels`, then of each filter line the pairs of halves
     (w0, w1) and (w1, w2); start and weights doubled, so that sums come out doubled."""
-    weights = _by_channel(p)
+    weights = by_channel(p)
     words = channels(p, weights)
     assert words is not None
     words[:, 0] *= 2
@@ -200,7 +175,7 @@ def add_rounding(p: Add) -> int:
     return (1 << shift >> 1) + (p.out_offset << shift)
 
 
-def depth(p: Conv2D | FullyConnected) -> int:
+def depth(p: Dense) -> int:
     """Inputs of an output, rounded up to what is widened at a time."""
     inputs = int(p.weights[0].size)
     return inputs + -inputs % _GROUP
@@ -211,26 +186,18 @@ def _has_dsp(board: Board) -> bool:
 
 
 def _supported(p: Weighted, board: Board) -> bool:
-    return _has_dsp(board) and channels(p, _by_channel(p)) is not None
-
-
-def _by_channel(p: Weighted) -> Array:
-    if isinstance(p, DepthwiseConv2D):
-        return p.weights.reshape(-1, p.out_ch).T
-    return p.weights.reshape(p.weights.shape[0], -1)
+    return _has_dsp(board) and channels(p, by_channel(p)) is not None
 
 
 def _conv(p: Conv2D, board: Board) -> bool:
-    solid = p.dilation_w == 1 or p.filter_w == 1
-    return p.groups == 1 and solid and _supported(p, board)
+    return is_solid(p) and _supported(p, board)
 
 
 def _conv_1x1(p: Conv2D, board: Board) -> bool:
-    single = p.filter_h == p.filter_w == p.stride_h == p.stride_w == 1
-    return single and _conv(p, board)
+    return is_pointwise(p) and _supported(p, board)
 
 
-def _pays_wide(p: Conv2D | FullyConnected) -> bool:
+def _pays_wide(p: Dense) -> bool:
     """Whether halves for weights, a byte more each, save at least WIDE_GAIN instructions a byte:
     two of 13 for 16 products."""
     return pixels(p) / 8 >= WIDE_GAIN
@@ -284,7 +251,7 @@ def _average_pool(p: Pool, board: Board) -> bool:
     return _has_dsp(board) and p.filter_h * p.filter_w <= _MOST_TAPS
 
 
-def _columns(p: Conv2D | FullyConnected, board: Board) -> int:
+def _columns(p: Dense, board: Board) -> int:
     return 2 * PIXELS * depth(p)
 
 
@@ -320,16 +287,10 @@ def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
 
 
 def _fc_lag(p: FullyConnected, board: Board) -> int:
-    ends = np.arange(PIXELS, p.batches, PIXELS)
-    return max(0, int((ends * (p.out_depth - p.in_depth)).max(initial=0)))
+    return batches_lag(p, PIXELS)
 
 
-def pixels(p: Conv2D | FullyConnected) -> int:
-    """Output pixels; of a dense layer, its batches."""
-    return p.batches * p.out_h * p.out_w if isinstance(p, Conv2D) else p.batches
-
-
-def _product(p: Conv2D | FullyConnected, step: float) -> float:
+def _product(p: Dense, step: float) -> float:
     """`step` instructions for two inputs of four pixels in two channels."""
     inputs, pairs = depth(p), -(-len(p.weights) // 2)
     full, rest = divmod(pixels(p), PIXELS)
@@ -340,7 +301,7 @@ def _product(p: Conv2D | FullyConnected, step: float) -> float:
     return widen + pairs * (full * pair + last) + 50.0
 
 
-def _product_instructions(p: Conv2D | FullyConnected, board: Board) -> float:
+def _product_instructions(p: Dense, board: Board) -> float:
     return _product(p, 13)
 
 
