@@ -34,7 +34,8 @@ def test_board_equals_the_reference(campaign, name):
     """What the core's compiler makes of it, and the assembly."""
     result = torture_kernels(load_board(name), "tuned", 6 * campaign, seed=101)
     assert not result.failures
-    assert set(result.functions) == FUNCTIONS
+    without = {"nn_scalar_fc_s8"} if name == "qemu-xtensa" else set()
+    assert set(result.functions) == FUNCTIONS - without
 
 
 def test_groups_hold_as_many_weights_as_fit_and_no_more():

@@ -53,7 +53,9 @@ class Shape:
 _RV32: Final = Shape(3, 8, 37, 24, 65, 12.5, 7, 26, 37, 80, 3)
 _MLA: Final = Shape(3, 4, 20, 38, 50, 9, 6, 10.75, 34, 75, 2)
 _THUMB1: Final = Shape(1, 4, 18, 13, 60, 40, 8, 20, 80, 180, 3)
-_XTENSA: Final = Shape(1, 4, 25, 11, 45, 40, 8, 42, 80, 125, 3)
+# A dense layer's inputs and weights, each used once, cost the LX106 three instructions to load:
+# the portable kernel is as fast.
+_XTENSA: Final = Shape(1, 0, 25, 11, 45, 40, 8, 0, 80, 125, 3)
 SHAPES: Final[dict[Core, Shape]] = {
     Core.RV32IMC: _RV32,
     Core.M3: _MLA,
@@ -187,8 +189,8 @@ def _fc_batches(p: FullyConnected, board: Board) -> bool:
 
 
 def _fc(p: FullyConnected, board: Board) -> bool:
-    known = board.core in SHAPES and p.filter_offset == 0
-    return known and requants(p) is not None
+    pays = board.core in SHAPES and SHAPES[board.core].fc_channels > 0
+    return pays and p.filter_offset == 0 and requants(p) is not None
 
 
 def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
