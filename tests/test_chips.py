@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,14 @@ from support.ota import ota, write_set
 from tinyseal.board import board_names, load_board
 from tinyseal.build import firmware_elf
 from tinyseal.build.firmware import ROOT, hal_folders
+from tinyseal.codegen.firmware import bootloader_place
 from tinyseal.device.chips.chip import Stopped
 from tinyseal.device.chips.nor import Nor, NorLine
 from tinyseal.device.chips.nrf52840 import Nrf52840
 from tinyseal.device.chips.stm32 import Stm32F405, Stm32H743, Stm32L475
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.flash_file import open_flash
+from tinyseal.device.flash_file import elf_bytes, open_flash
+from tinyseal.device.unicorn_board import ram_of
 from tinyseal.device.virtual import power_up, start
 from tinyseal.errors import DeviceError
 from tinyseal.package.merge import place, to_hex
@@ -27,6 +31,12 @@ from tinyseal.package.sign import parse_version
 
 SMALL = Path("tests/corpus/chain.tflite")
 BOARDS = [b.name for b in map(load_board, board_names()) if b.runner and b.runner.kind == "unicorn"]
+CHIPS = {
+    "nrf52840_dk": Nrf52840,
+    "stm32f405": Stm32F405,
+    "stm32h743": Stm32H743,
+    "stm32l475": Stm32L475,
+}
 KEYS = (0x45670123, 0xCDEF89AB)
 
 
@@ -213,6 +223,41 @@ def test_watchdogs_run_for_half_a_minute_and_are_fed(tmp_path):
     assert 31 < dog.seconds_left() < 33 and 31 < iwdg.seconds_left() < 33
     with pytest.raises(Stopped, match="IWDG"):
         stm.store(0x40003004, 0)
+    for made, feed in ((nrf, (0x40010600, 0x6E524635)), (stm, (0x40003000, 0xAAAA))):
+        made.now = lambda hz: 160 * hz  # too late
+        made.reason = made.reasons[1]
+        stored(made, feed)
+        assert made.is_resetting and made.reason == made.reasons[2]
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_a_reset_by_the_watchdog_reads_as_a_fault(name, tmp_path):
+    """By the application, after the bootloader had read and cleared it."""
+    request = firmware(name, SMALL)
+    board, flash = request.board, tmp_path / "flash.bin"
+    open_flash(board, flash, ROOT / request.merged, None)
+    first = bootloader_place(board)
+    boot = elf_bytes(ROOT / request.bootloader, first.base, first.base + first.bytes)
+    made = CHIPS[name](flash, boot, ram_of(board))
+    made.reason = made.reasons[2]
+
+    def run():
+        with suppress(Stopped):
+            made.run()
+
+    life = threading.Thread(target=run, daemon=True)
+    with open_port(made.line.name, board.console.baud) as port:
+        client = Client(port)
+        life.start()
+        try:
+            client.boot()
+            assert client.info().reset == "fault"
+            client.command("reset")
+            client.boot()
+            assert client.info().reset == "requested"
+        finally:
+            made.stop(Stopped("the test is done"))
+            life.join(20.0)
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,12 @@ def test_a_core_that_unicorn_does_not_know_is_refused():
     assert "qemu-m55: Unicorn knows no cortex-m55" in str(done.exception)
 
 
+def test_a_board_whose_start_up_waits_for_clocks_is_refused():
+    done = CliRunner().invoke(app, ["torture", "faults", "--board", "nrf52840_dk"])
+    assert isinstance(done.exception, BoardError)
+    assert "nrf52840_dk: its start-up waits for clocks" in str(done.exception)
+
+
 def test_unknown_kind_of_image_is_named():
     done = CliRunner().invoke(app, ["torture", "faults", "--kind", "nonesuch"])
     assert done.exit_code != 0

@@ -176,6 +176,11 @@ def require_attackable(board: Board) -> None:
             f"{board.name}: Unicorn knows no {board.core.value}; glitch a board of another "
             "Cortex-M, its bootloader is of the same source"
         )
+    if board.runner is None or board.runner.kind != "qemu":
+        raise BoardError(
+            f"{board.name}: its start-up waits for clocks, which this campaign has not; glitch a "
+            "board that QEMU runs, its bootloader is of the same source"
+        )
 
 
 def _target(board: Board, bootloader: Path, image: bytes) -> Target:

@@ -28,7 +28,7 @@ from tinyseal.package.update import UpdateImage, read_set
 WORST: Final = 0.1  # share of frames that one kind of fault befalls
 NOISY: Final = 4  # one update in so many is over a noisy line, the others are cut
 NEW: Final = Version(1, 0, 0, 0)
-AT_ONCE: Final = {"host": 6, "qemu": 2, "rp2040js": 2}  # by runner
+AT_ONCE: Final = {"host": 6, "qemu": 2, "rp2040js": 2, "unicorn": 2}  # by runner
 
 NOISE_PATIENCE_SECONDS: Final = 30.0
 CUT_PATIENCE_SECONDS: Final = 2.0

@@ -14,6 +14,12 @@ from tinyseal.device.process import ProcessBoard
 from tinyseal.errors import DeviceError
 
 
+def ram_of(board: Board) -> list[tuple[int, int]]:
+    """(address, bytes) of each of its memories but flash."""
+    flashes = (board.reset_memory, board.flash_memory)
+    return [(m.base, m.bytes) for m in board.memory if m not in flashes]
+
+
 class UnicornBoard(ProcessBoard):
     """The runner's argument says which of device/chips. `elf` is where reset begins; a chip's ROM
     starts what lies in the flash: without an `image` that is `elf`, packed for it."""
@@ -45,8 +51,7 @@ class UnicornBoard(ProcessBoard):
             with flash.open("r+b") as f:
                 f.seek(board.partitions("bootloader")[0].offset)
                 f.write(elf.with_suffix(".bin").read_bytes())
-        flashes = (board.reset_memory, board.flash_memory)
-        ram = [f"{m.base}:{m.bytes}" for m in board.memory if m not in flashes]
+        ram = [f"{base}:{size}" for base, size in ram_of(board)]
         module = (sys.executable, "-m", "tinyseal.device.chips", *runner.args)
         self._spawn([*module, str(flash), boot, *ram])
         try:

@@ -57,6 +57,8 @@ class CortexM(Chip):
     flash_base: ClassVar[int] = 0
     block_bytes: ClassVar[int]  # what the maker gives each peripheral, at least
     ranges: ClassVar[tuple[tuple[int, int], ...]]  # (address, bytes) of peripherals
+    # What the chip says of a reset: by power, by the firmware's request, by the watchdog.
+    reasons: ClassVar[tuple[int, int, int]]
 
     def __init__(self, flash: Path, boot: bytes, memory: Sequence[tuple[int, int]]) -> None:
         super().__init__("ARM", ("THUMB", "MCLASS"), flash)
@@ -72,6 +74,7 @@ class CortexM(Chip):
         self._reached: dict[int, tuple[Block, int]] = {}
         self.interrupts: dict[int, Block] = {}  # by number
         self.vectors = self.flash_base
+        self.reason = self.reasons[0]  # of the next reset
         self._core: dict[int, int] = {}
         self._enabled: set[int] = set()
         self._pending: set[int] = set()
@@ -107,6 +110,7 @@ class CortexM(Chip):
         self._is_returning = self._is_handling = False
         self.forget_blocks()
         self.power_up()
+        self.reason = self.reasons[1]
         stack, entry = struct.unpack("<II", self.uc.mem_read(self.flash_base, 8))
         self.set_register("PRIMASK", 0)
         self.set_register("MSP", stack)
@@ -115,6 +119,11 @@ class CortexM(Chip):
         return int(entry & ~1)
 
     # --- Interrupts. ---
+
+    def bite(self) -> None:
+        """The watchdog's, which was fed too late."""
+        self.reason = self.reasons[2]
+        self.reset()
 
     def look_at_timer(self) -> None:
         """Timers call this where they are read: here an interrupt may come."""

@@ -12,7 +12,6 @@ from tinyseal.device.chips.cortexm import Block, CortexM
 
 PAGE_BYTES: Final = 4096
 MOST_WRITES: Final = 2  # of a word between erases: nWRITE
-RESET_PIN, RESET_SOFTWARE = 1 << 0, 1 << 2  # RESETREAS
 DEVICE_ID: Final = (0xCAFE0123, 0x89ABCDEF)
 TX_PIN, RX_PIN = 6, 8
 TIMER_HZ: Final = 16_000_000
@@ -151,6 +150,8 @@ class Watchdog(Block):
         elif offset == 0x600:
             if value != 0x6E524635 or not self.values[0x508] & 1:
                 raise Stopped("WDT: not reloaded as it wants it")
+            if self.values[0x400] and self.seconds_left() < 0:
+                self.chip.bite()  # it has, before this
             self.fed = self.chip.now(1000)
         elif not self.values[0x400]:
             super().store(offset, value)
@@ -187,16 +188,15 @@ class Nvmc(Block):
 class Nrf52840(CortexM):
     model = "CORTEX_M4"
     block_bytes = 0x1000
+    reasons = (1 << 0, 1 << 2, 1 << 1)  # RESETREAS: pin, software, watchdog
     ranges = ((0x10000000, 0x1000), (0x40000000, 0x40000), (0x50000000, 0x1000))
 
     def __init__(self, flash: Path, boot: bytes, memory: Sequence[tuple[int, int]]) -> None:
         super().__init__(flash, boot, memory)
-        self.reason = RESET_PIN
         self.nvmc = Nvmc(self)
 
     def power_up(self) -> None:
         clock, gpio = ClockPower(self.reason), Gpio()
-        self.reason = RESET_SOFTWARE  # of the next one, if it comes
         writes = self.nvmc.writes
         self.nvmc = Nvmc(self)
         self.nvmc.writes = writes

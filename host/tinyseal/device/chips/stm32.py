@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import ClassVar, Final
 
 from tinyseal.device.chips.chip import Stopped
@@ -141,6 +140,8 @@ class Watchdog(Block):
         if offset == 0x00:
             self.is_open = value == 0x5555
             self.is_running = self.is_running or value == 0xCCCC
+            if value == 0xAAAA and self.is_running and self.seconds_left() < 0:
+                self.chip.bite()  # it has, before this
             if value in (0xAAAA, 0xCCCC):
                 self.fed = self.chip.now(1000)
         elif offset in (0x04, 0x08) and self.is_open:
@@ -294,10 +295,6 @@ class Stm32(CortexM):
     rcc_base: ClassVar[int]
     pins: Gpio
 
-    def __init__(self, flash: Path, boot: bytes, memory: Sequence[tuple[int, int]]) -> None:
-        super().__init__(flash, boot, memory)
-        self.is_first = True
-
     @abstractmethod
     def usart_hz(self) -> float:
         """Of the clock the console's USART gets."""
@@ -355,17 +352,15 @@ class Stm32L475(Stm32):
 
     model = "CORTEX_M4"
     rcc_base = 0x40021000
+    reasons = (0x0C000600, 0x14000600, 0x24000600)  # CSR: BOR and pin; software; IWDG
     ranges = (
         (0x1FFF7000, 0x1000),
         (0x40000000, 0x30000),
         (0x48000000, 0x1000),
     )
-    first_flags: ClassVar[int] = 0x0C000600
-    after_request: ClassVar[int] = 0x14000600
 
     def power_up(self) -> None:
-        self._rcc = RccL4(self.first_flags if self.is_first else self.after_request)
-        self.is_first = False
+        self._rcc = RccL4(self.reason)
         self.flash = FlashL4(self)
         self.pins = Gpio(0xFFFFFEBF)
         self.usart = Usart(self, (6, 7))
@@ -466,6 +461,7 @@ class Stm32H743(Stm32):
 
     model = "CORTEX_M7"
     rcc_base = 0x58024400
+    reasons = (0x00FE0000, 0x01440000, 0x04440000)  # RSR: power; software; IWDG1
     ranges = (
         (0x1FF1E000, 0x1000),
         (0x40000000, 0x30000),
@@ -474,11 +470,10 @@ class Stm32H743(Stm32):
     )
 
     def power_up(self) -> None:
-        self._rcc = RccH7(0x00FE0000 if self.is_first else 0x01440000)
+        self._rcc = RccH7(self.reason)
         self.flash = FlashH7(self)
         self.pins = Gpio(0xFFFFFFFF)
-        self.power = PowerH7(self.is_first)
-        self.is_first = False
+        self.power = PowerH7(self.reason == self.reasons[0])
         self.usart = Usart(self, (8, 9))
         self.blocks = {
             0x1FF1E800: Block("UID", {4 * i: word for i, word in enumerate(UNIQUE_ID)}),
@@ -618,6 +613,7 @@ class Stm32F405(Stm32):
 
     model = "CORTEX_M4"
     rcc_base = 0x40023800
+    reasons = (0x0E000000, 0x14000000, 0x24000000)  # CSR: power; software; IWDG
     ranges = ((0x1FFF7000, 0x1000), (0x40000000, 0x30000))
 
     def map_flash(self, boot: bytes) -> None:
@@ -626,8 +622,7 @@ class Stm32F405(Stm32):
         self.uc.mem_write(self.flash_base, boot)
 
     def power_up(self) -> None:
-        self._rcc = RccF4(0x0E000000 if self.is_first else 0x14000000)
-        self.is_first = False
+        self._rcc = RccF4(self.reason)
         self.nor = NorLine(Nor(self.cells))
         self.pins = Gpio(0x00000280)
         self.usart = Usart(self, (10, 11), is_old=True)
