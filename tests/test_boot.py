@@ -657,7 +657,8 @@ def test_copy_that_went_wrong_is_swapped_back(device):
     assert d.boot().status == GOOD
     d.write(APP, 1, make(**d.placed(APP, 1), version=(2, 0, 0)))
     assert d.do("pending", 1, 0) == str(GOOD)
-    d.do("lie", APP, 1, HEADER, 1, 2, "ee")  # good when it is checked, not when it is copied
+    # Good when it is checked, and when it is asked whether it is erased; not when it is copied.
+    d.do("lie", APP, 1, HEADER, 2, 3, "ee")
     seen = d.boot()
     assert seen.status == GOOD and seen.trial[APP] == 0
     version = bytes.fromhex(d.do("read", APP, 0, 32))[20]

@@ -129,12 +129,34 @@ def test_crc_is_zlibs(library):
         assert library.nv_crc32(0, text, len(text)) == zlib.crc32(text)
 
 
-def test_torture_power_command_reports_counts():
-    arguments = ["torture", "power", "--board", "qemu-m4", "--count", "1000", "--json"]
+def test_power_cuts_on_every_boards_flash(campaign):
+    arguments = ["torture", "power", "--count", str(50_000 * campaign), "--json"]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
-    assert report["count"] >= 1000 and report["failures"] == 0 and report["seconds"] >= 0
+    assert report["count"] >= 50_000 * campaign and report["failures"] == 0
+    cuts = {(run["board"], run["scenario"]): run["count"] for run in report["runs"]}
+    boards = {name for name in board_names() if load_board(name).flash}
+    assert cuts.keys() == {(board, scenario) for board in boards for scenario in SCENARIOS}
+    assert min(cuts.values()) >= 50_000 * campaign // len(cuts)
+
+
+def test_power_cuts_on_a_board_of_ones_own(tmp_path):
+    """One with erase and program units that no board of the project has."""
+    text = (ROOT / "boards" / "qemu-m4.toml").read_text()
+    own = tmp_path / "own.toml"
+    own.write_text(
+        text.replace('name = "qemu-m4"', 'name = "own"')
+        .replace("erase_bytes = 4096", "erase_bytes = 2048")
+        .replace("program_bytes = 4", "program_bytes = 8")
+    )
+    words = ["torture", "power", "--board", str(own), "--count", "1000", "--json"]
+    done = CliRunner().invoke(app, words)
+    report = json.loads(done.stdout)
+    assert done.exit_code == 0 and report["count"] >= 1000 and report["failures"] == 0
+    assert {(r["board"], r["erase_bytes"], r["program_bytes"]) for r in report["runs"]} == {
+        ("own", 2048, 8)
+    }
 
 
 def test_every_flash_geometry_has_a_campaign():

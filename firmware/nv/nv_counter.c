@@ -8,6 +8,7 @@
 #define MAGIC 0x544e4354u /* "TCNT", little endian */
 #define HEADER_BYTES 16u  /* magic, sequence, base, CRC-32 of these */
 #define WORD_BYTES 4u
+#define SCAN_BYTES 128u /* at least NV_AREA_MAX_PROGRAM_BYTES */
 /* Not 0xffff: a unit cut within the first two bytes of its word, ff ff, reads erased at every
  * look and may not be programmed again. */
 #define MAX_DELTA 0xfffeu
@@ -99,27 +100,39 @@ static int scan_header(const struct nv_counter *c, uint32_t sector, struct secto
     return 0;
 }
 
+static void scan_word(struct sector *s, uint32_t word, uint32_t pair)
+{
+    const uint32_t delta = pair & 0xffffu;
+
+    if (pair == 0xffffffffu) {
+        return;
+    }
+    s->used = word + 1;
+    /* Programming only clears bits: a half-written pair has a bit set on both sides. */
+    if ((pair >> 16) == (~delta & 0xffffu) && delta <= UINT32_MAX - s->base) {
+        s->delta = delta; /* the last, not the highest: a torn word may come and go */
+        s->has_word = 1;
+    }
+}
+
+/* Several words a read: an erase unit may have 65,536. */
 static int scan_words(const struct nv_counter *c, uint32_t sector, struct sector *s)
 {
-    for (uint32_t word = 0; word < words_a_sector(c); word++) {
-        uint8_t bytes[WORD_BYTES];
-        const int err = nv_area_read(&c->area, word_offset(c, sector, word), bytes,
-                                     sizeof bytes);
+    const uint32_t each = word_bytes(c), words = words_a_sector(c);
+    uint8_t bytes[SCAN_BYTES];
+
+    for (uint32_t word = 0; word < words;) {
+        const uint32_t left = words - word;
+        const uint32_t count = left < SCAN_BYTES / each ? left : SCAN_BYTES / each;
+        const int err = nv_area_read(&c->area, word_offset(c, sector, word), bytes, count * each);
 
         if (err) {
             return err;
         }
-        const uint32_t pair = load_le(bytes);
-        const uint32_t delta = pair & 0xffffu;
-
-        if (pair != 0xffffffffu) {
-            s->used = word + 1;
+        for (uint32_t i = 0; i < count; i++) {
+            scan_word(s, word + i, load_le(bytes + i * each));
         }
-        /* Programming only clears bits: a half-written pair has a bit set on both sides. */
-        if ((pair >> 16) == (~delta & 0xffffu) && delta <= UINT32_MAX - s->base) {
-            s->delta = delta; /* the last, not the highest: a torn word may come and go */
-            s->has_word = 1;
-        }
+        word += count;
     }
     return 0;
 }

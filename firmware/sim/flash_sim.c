@@ -14,9 +14,10 @@ static uint8_t *cells;  /* a torn byte reads any mix of these bits ... */
 static uint8_t *floors; /* ... that has all of these: surely 1 before and after */
 static uint8_t *states;
 static uint8_t *saved;
-static uint8_t *changed; /* erase units that are not as they were saved */
-static uint8_t has_torn; /* some cell is, or was until it was erased: reads look at states */
-static uint8_t had_torn; /* the same when it was saved */
+/* Of each erase unit: */
+static uint8_t *changed;  /* it is not as it was saved */
+static uint8_t *has_torn; /* some cell is: reads look at states */
+static uint8_t *had_torn; /* the same when it was saved */
 static uint64_t noise = 1;
 static jmp_buf power;
 static uint32_t operations;
@@ -43,7 +44,7 @@ static uint8_t random_byte(void)
 static void tear_program(uint32_t address, uint8_t target)
 {
     if (target != cells[address]) {
-        has_torn = 1;
+        has_torn[address / flash_sim.erase_bytes] = 1;
         states[address] = CELL_TORN;
         floors[address] = target;
     }
@@ -52,7 +53,7 @@ static void tear_program(uint32_t address, uint8_t target)
 /* Chips write zeros before they erase: a byte may read anything. */
 static void tear_erase(uint32_t address)
 {
-    has_torn = 1;
+    has_torn[address / flash_sim.erase_bytes] = 1;
     memset(states + address, CELL_TORN, flash_sim.erase_bytes);
     memset(cells + address, 0xff, flash_sim.erase_bytes);
     memset(floors + address, 0, flash_sim.erase_bytes);
@@ -94,12 +95,23 @@ static void cut_if(int here)
     }
 }
 
+static int may_be_torn(uint32_t address, uint32_t len)
+{
+    for (uint32_t i = address / flash_sim.erase_bytes;
+         len != 0 && i <= (address + len - 1) / flash_sim.erase_bytes; i++) {
+        if (has_torn[i]) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static int sim_read(uint32_t address, void *bytes, uint32_t len)
 {
     uint8_t *p = bytes;
 
     check_range("read out of range", address, len);
-    if (!has_torn || !memchr(states + address, CELL_TORN, len)) {
+    if (!may_be_torn(address, len)) {
         memcpy(p, cells + address, len);
         return 0;
     }
@@ -155,6 +167,7 @@ static int sim_erase(uint32_t address)
     } else {
         memset(cells + address, 0xff, flash_sim.erase_bytes);
         memset(states + address, CELL_ERASED, flash_sim.erase_bytes);
+        has_torn[address / flash_sim.erase_bytes] = 0;
     }
     cut_if(place == 1 || place == 2);
     return 0;
@@ -173,15 +186,17 @@ void flash_sim_configure(uint32_t bytes, uint32_t erase_bytes, uint32_t program_
     flash_sim.program_bytes = program_bytes;
     free(cells);
     free(saved);
-    free(changed);
+    free(changed); /* with the other two */
     cells = malloc(3 * (size_t)bytes);
     saved = malloc(3 * (size_t)bytes);
-    changed = malloc(bytes / erase_bytes);
+    changed = malloc(3 * (size_t)(bytes / erase_bytes));
     if (!cells || !saved || !changed) {
         stop("no memory", bytes);
     }
     floors = cells + bytes;
     states = floors + bytes;
+    has_torn = changed + bytes / erase_bytes;
+    had_torn = has_torn + bytes / erase_bytes;
     flash_sim_erase_all();
 }
 
@@ -190,7 +205,7 @@ void flash_sim_erase_all(void)
     memset(cells, 0xff, 2 * (size_t)flash_sim.bytes);
     memset(states, CELL_ERASED, flash_sim.bytes);
     memset(changed, 1, flash_sim.bytes / flash_sim.erase_bytes);
-    has_torn = 0;
+    memset(has_torn, 0, flash_sim.bytes / flash_sim.erase_bytes);
 }
 
 void flash_sim_seed(uint64_t seed)
@@ -241,11 +256,11 @@ static void copy_changed(uint8_t *to, const uint8_t *from)
 void flash_sim_save(void)
 {
     copy_changed(saved, cells);
-    had_torn = has_torn;
+    memcpy(had_torn, has_torn, flash_sim.bytes / flash_sim.erase_bytes);
 }
 
 void flash_sim_restore(void)
 {
     copy_changed(cells, saved);
-    has_torn = had_torn;
+    memcpy(has_torn, had_torn, flash_sim.bytes / flash_sim.erase_bytes);
 }
