@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cbor2
 import pytest
+from mcumgr_toolkit import MCUmgrClient
 from smp import packet
 from smp.header import Version
 from smp.image_management import IMG_MGMT_ERR
@@ -231,6 +232,34 @@ def test_stock_smpmgr_updates_an_image(name, number, tmp_path):
         assert state(board)[number, 1] == ("1.1.2.3", "bootable confirmed active")
         board.client.reset()
         assert board.client.info().images[image] == ("b", "1.1.2+3", 0, "confirmed")
+
+
+@pytest.mark.parametrize("name", ["qemu-m4", "qemu-rv32"])
+def test_a_stock_client_of_another_origin_updates_both_images(name, tmp_path):
+    """mcumgr-toolkit shares no code with smpclient: Rust, its own framing, CBOR and checks."""
+    with served(name, tmp_path) as (request, board):
+        new = {
+            number: signed(request, image, "b", version=parse_version("1.1.2+3"))
+            for number, image in enumerate(IMAGES)
+        }
+        client = MCUmgrClient.serial(board.machine.port, timeout_ms=20_000)
+        client.check_connection()
+        client.use_auto_frame_size()
+        assert client.os_echo("tinyseal") == "tinyseal"
+        assert client.os_mcumgr_parameters().buf_size == request.board.services.smp_buffer_bytes
+        with pytest.raises(RuntimeError, match=r"(?i)hash"):
+            client.image_set_state(bytes(32))
+        for number, data in new.items():
+            client.image_upload(data, number, checksum=hashlib.sha256(data).digest())
+            client.image_set_state(image_hash(data))
+        pending = {(s.image, s.slot) for s in client.image_get_state() if s.pending}
+        assert pending == {(0, 1), (1, 1)}
+        client.os_system_reset()
+        assert {i[:2] for i in board.boot().images.values()} == {("b", "1.1.2+3")}
+        assert all(s.confirmed for s in client.image_set_state(confirm=True) if s.active)
+        del client
+        board.client.reset()
+        assert board.client.info().images["capsule"] == ("b", "1.1.2+3", 0, "confirmed")
 
 
 @pytest.mark.parametrize("name", ["qemu-m4-nor", "qemu-xtensa"])

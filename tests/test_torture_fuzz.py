@@ -9,7 +9,7 @@ from tinyseal.cli import app
 
 
 @pytest.mark.parametrize(
-    ("target", "cases"), [("readers", 200_000), ("smp", 20_000), ("fleet", 40_000)]
+    ("target", "cases"), [("readers", 200_000), ("smp", 500_000), ("fleet", 40_000)]
 )
 def test_fuzz_campaign_finds_nothing(campaign, target, cases):
     count = cases * campaign

@@ -66,13 +66,15 @@ static int air_read(void)
     return next(&air);
 }
 
+/* What is sent must be there to be sent: the sanitizer looks at all of it at once. */
 static void put_away(const void *bytes, size_t len)
 {
-    const volatile uint8_t *byte = bytes;
+    static uint8_t sent[LINE_BYTES];
 
-    while (len-- > 0) {
-        (void)*byte++; /* what is sent must be there to be sent */
+    if (len > sizeof sent) {
+        __builtin_trap();
     }
+    memcpy(sent, bytes, len);
 }
 
 static uint64_t ticks(void)
