@@ -221,15 +221,40 @@ def test_a_record_of_the_largest_kind_fits_and_an_unusual_input_is_kept(images, 
     assert device.allow(signed(Level.SAMPLES)) == 0
     loud = np.full(64, 127, dtype=np.int8)
     for n in range(32):
-        device.infer(loud if n in (3, 4) else images[n], outputs[n], 1000 * (n + 1))
+        device.infer(loud if n == 3 else images[n], outputs[n], 1000 * (n + 1))
     start, sample, window = device.records()
     assert (start.cause, start.verdicts, start.firmware) == ("fault", (7, 8), "1.2.3")
-    assert (sample.kind, sample.count, sample.input) == ("sample", 3, loud.tobytes())
-    assert window.unusual == 2
+    assert (sample.kind, sample.count, sample.unusual) == ("sample", 3, 1)
+    assert sample.input == loud.tobytes() and window.unusual == 1
     assert window.energy_nj == 16_500 * 20, "16.5 ms at 20 mW"
     assert window.latency.longest == pytest.approx(0.032)
     assert window.latency.percentile(50) == pytest.approx(0.0165, rel=0.1)
     assert window.memory["stack"] == 1000
+
+
+def test_of_unusual_inputs_each_is_as_likely_to_be_the_one_kept(outputs, reference):
+    """The last sample of a window; told are about as many as the harmonic series says."""
+    kept, told = np.zeros(32), 0
+    device = Statistics(64, 10, reference)
+    device.provision()
+    device.start()
+    assert device.allow(signed(Level.SAMPLES)) == 0
+    loud = np.full(64, 127, dtype=np.int8)
+    after, windows = 0, 250
+    for _ in range(windows):
+        for n in range(32):
+            device.infer(loud, outputs[n])
+        last = None
+        for number, data in device.raw_records(after):
+            after, record = number, read_record(data)
+            if record.kind == "sample":
+                last, told = record, told + 1
+        assert last is not None and last.unusual == last.count + 1
+        kept[last.count] += 1
+    wanted = windows / 32
+    assert ((kept - wanted) ** 2 / wanted).sum() < 62, "chi-squared of 31, one in a thousand"
+    harmonic = sum(1 / n for n in range(1, 33))
+    assert told / windows == pytest.approx(harmonic, rel=0.1)
 
 
 @pytest.mark.parametrize("geometry", [(512, 1), (1024, 4), (1024, 8), (2048, 32)])

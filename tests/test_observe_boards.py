@@ -13,6 +13,7 @@ from support.metered import reached_by
 from support.observed import DEVICE_ID, DEVICE_KEY, OWNER
 from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT, Request
+from tinyseal.build.size import measure_images
 from tinyseal.cli import app
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.virtual import power_up
@@ -56,6 +57,21 @@ def infer(request, port, images):
         for value in images:
             client.load(0, value.tobytes())
             client.infer()
+
+
+def test_flash_of_statistics_does_not_grow(images, tmp_path):
+    samples = tmp_path / "samples.npy"
+    np.save(samples, images)
+    done = scons("board=qemu-m4", f"model={MODEL}", f"reference={samples}", f"window={WINDOW}")
+    assert done.returncode == 0, done.stdout
+    request = Request(load_board("qemu-m4"), ROOT / MODEL, reference=samples, window=WINDOW)
+    layers = [step.label for step in request.plan().steps]
+    names = {
+        f"firmware {n}" for n in ("observe", "telemetry", "consent", "smp_telemetry", "nv_log")
+    }
+    parts = [p for p in measure_images(request, layers).parts if p.name in names]
+    assert {p.name for p in parts} == names
+    assert sum(p.bytes for p in parts if p.kind != "data") <= 6800
 
 
 @pytest.mark.parametrize(

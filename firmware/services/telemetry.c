@@ -28,7 +28,7 @@ enum key {
     KEY_DISTANCES = 11,
     KEY_DRIFTED = 12,
     KEY_NOISED = 13,
-    KEY_UNUSUAL = 14,
+    KEY_UNUSUAL = 14, /* inputs of the window; in a sample: the how manieth of them it is */
     KEY_CAUSE = 15,
     KEY_VERDICTS = 16,
     KEY_FIRMWARE = 17,
@@ -234,10 +234,11 @@ static void put_sample(struct telemetry *t)
 {
     const struct observe *const o = &t->observe;
     uint8_t bytes[TELEMETRY_MAX_BYTES];
-    struct cbor_writer out = begin(t, bytes, sizeof bytes, KIND_SAMPLE, 3);
+    struct cbor_writer out = begin(t, bytes, sizeof bytes, KIND_SAMPLE, 4);
 
     put_pair(&out, KEY_WINDOW, o->windows);
     put_pair(&out, KEY_COUNT, o->count);
+    put_pair(&out, KEY_UNUSUAL, t->unusual);
     cbor_put_uint(&out, KEY_INPUT);
     cbor_put_bytes(&out, o->input, o->capsule->inputs[0].bytes);
     end(t, &out);
@@ -262,6 +263,7 @@ void telemetry_start(struct telemetry *telemetry, const struct telemetry_facts *
     t->output = output;
     t->is_running = 0;
     t->is_open = t->log.area.flash && nv_log_mount(&t->log) == 0;
+    t->chance = t->log.next * 0x9e3779b1u | 1u;
     consent_mount(&t->consent);
     begin_anew(t, capsule);
 }
@@ -276,6 +278,15 @@ int telemetry_allow(struct telemetry *telemetry, const uint8_t *bytes, uint32_t 
     return err;
 }
 
+/* Xorshift, of Marsaglia: nothing here has to be a secret. */
+static uint32_t draw(struct telemetry *t)
+{
+    t->chance ^= t->chance << 13;
+    t->chance ^= t->chance >> 17;
+    t->chance ^= t->chance << 5;
+    return t->chance;
+}
+
 void telemetry_before(struct telemetry *telemetry)
 {
     struct telemetry *const t = telemetry;
@@ -284,10 +295,12 @@ void telemetry_before(struct telemetry *telemetry)
     if (!observe_inputs(&t->observe)) {
         return;
     }
-    if (t->unusual == 0 && t->is_open && t->consent.level == CONSENT_SAMPLES) {
+    t->unusual++;
+    /* A reservoir of one that needs no memory: the n-th replaces the last one told with a chance of
+     * 1 / n, so at the end of the window any of them is the last alike. */
+    if (t->is_open && t->consent.level == CONSENT_SAMPLES && draw(t) % t->unusual == 0) {
         put_sample(t);
     }
-    t->unusual++;
 }
 
 void telemetry_after(struct telemetry *telemetry, uint64_t ticks)

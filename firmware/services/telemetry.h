@@ -35,6 +35,7 @@ struct telemetry {
     struct telemetry_facts facts;
     struct observe observe;
     const uint8_t *input, *output;
+    uint32_t chance;    /* of what is drawn by lot */
     uint16_t unusual;   /* inputs of the window */
     uint8_t is_open;    /* the log */
     uint8_t is_running; /* the model */

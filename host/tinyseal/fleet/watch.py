@@ -179,10 +179,18 @@ class Fleet:
                         board,
                         tuple(w for w in read if w.record.kind == "window"),
                         tuple(w for w in read if w.record.kind == "start"),
-                        sum(w.record.kind == "sample" for w in read),
+                        _samples([w.record.kind for w in read]),
                     ),
                 )
         return [w for _, w in sorted(self._known.values(), key=lambda k: k[1].id)]
+
+
+def _samples(kinds: Sequence[str]) -> int:
+    """Windows with a sample: of several that follow each other the last one counts."""
+    return sum(
+        kind == "sample" and after != "sample"
+        for kind, after in zip(kinds, (*kinds[1:], ""), strict=True)
+    )
 
 
 def window_json(window: Window) -> dict[str, Any]:
