@@ -74,6 +74,13 @@ CODE_BYTES: Final[dict[str, int]] = {
     "nn_conv_s8": 1520,
     "nn_depthwise_s8": 1220,
     "nn_fc_s8": 620,
+    "nn_mve_add_s8": 350,  # these on the M55
+    "nn_mve_conv_s8": 2000,
+    "nn_mve_depthwise_s8": 1220,
+    "nn_mve_fc_s8": 800,
+    "nn_mve_pool_average_s8": 370,
+    "nn_mve_pool_max_s8": 340,
+    "nn_mve_product_s8": 600,
     "nn_pool_average_s8": 512,
     "nn_scalar_conv_1x1_s8": 4420,  # on RV32IMC, as the next ones
     "nn_scalar_conv_s8": 5110,

@@ -51,15 +51,18 @@ _DSP: Final[dict[Shape, Block]] = {
     "add": Block(0.0, 11.0),
 }
 _MVE: Final[dict[Shape, Block]] = {
-    # 2 channels, 2 pixels, 16 inputs: 4 loads, 4 VMLADAVA for 64 products. For 4 outputs: 2 VMOV
-    # out of the sums, VQRDMULH, VSHR, VADD, VRSHL, VADD, VMAX, VMIN, VSTRB.
-    "dense": Block(8 / 64, 10 / 4),
-    # 4 channels: 4 loads of weights, 1 of inputs, 4 VMLADAVA for 64 products.
-    "vector": Block(9 / 64, 10 / 4),
-    # Channels in lanes, 8 wide: 2 widening loads and a product of 16 bits, summed in two halves.
-    "depthwise": Block(4 / 8, 10 / 4),
-    "pool": Block(2 / 8, 8 / 4),
-    "add": Block(0.0, 14 / 4),
+    # 4 channels, 2 pixels, 16 inputs: 6 loads, 8 VMLADAVA for 128 products. For 8 outputs: LDM of
+    # where they start, 4 VMOV out of the sums, 2 loads of multipliers and shifts, 2 VQRDMULH,
+    # 2 VRSHL, 3 VQMOVN, VQADD, VSTRB.
+    "dense": Block(14 / 128, 16 / 8),
+    # 8 channels: 8 loads of weights, 1 of inputs, 8 VMLADAVA for 128 products; 2 loads more.
+    "vector": Block(17 / 128, 18 / 8),
+    # Taps in lanes, 3x3, two outputs one above the other: loads of weights and of words, VSHL,
+    # 2 VMLADAVA for 18 products; as above, and where they go. 64 inputs: 4 loads, 4 VST4.
+    "depthwise": Block(5 / 18, 17 / 8, 8 / 64),
+    "pool": Block(2 / 16, 2 / 16),  # maximum of 16 channels: load, VMAX; VMIN, VSTRB
+    # For 8: 4 loads, 2 from the table, 2 VSHL, 2 VADD, 2 VQRDMULH, 2 VRSHL, 3 VQMOVN, VQADD, VSTRB.
+    "add": Block(0.0, 19 / 8),
 }
 _MLA: Final[dict[Shape, Block]] = {
     # 2 channels, 6 pixels in pairs: LDM, 2 LDRSB, 6 MLA for 12 products. A group: 6 times LDRD,
