@@ -17,6 +17,7 @@ from tinyseal.board import load_board
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, Request
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.flasher import flash
+from tinyseal.device.labgrid import Borrowed, borrow
 from tinyseal.device.links import Link, quiet_libraries
 from tinyseal.device.rigs import BENCH, load_bench, serial_ports
 from tinyseal.device.virtual import VirtualBoard, start
@@ -125,30 +126,44 @@ class Station:
 
 
 @pytest.fixture(scope="session")
-def real_port(pytestconfig: pytest.Config) -> str | None:
-    """The serial port of a real board; None for a virtual one."""
+def real_place(pytestconfig: pytest.Config) -> Iterator[Borrowed | None]:
+    """Where a real board is; None for a virtual one."""
     if pytestconfig.getoption("port"):
-        return str(pytestconfig.getoption("port"))
+        port = str(pytestconfig.getoption("port"))
+        yield Borrowed(port, port)
+        return
     name = pytestconfig.getoption("--rig")
     if name is None:
-        return None
+        yield None
+        return
     rig = load_bench(pytestconfig.getoption("--bench")).named(name)
     if rig.board != pytestconfig.getoption("--board"):
         raise DeviceError(f"{name}: is a {rig.board}: board={rig.board} rig={name}")
-    port = rig.port(serial_ports())
-    if port is None:
+    if rig.labgrid:
+        with borrow(rig.labgrid, load_board(rig.board).console.baud) as place:
+            yield place
+        return
+    found = rig.port(serial_ports())
+    if found is None:
         pytest.skip(rig.absence)
-    return port
+    yield Borrowed(found, found)
 
 
 @pytest.fixture(scope="session")
-def installed(firmware: Request, graph: Graph, real_port: str | None) -> Request:
+def real_port(real_place: Borrowed | None) -> str | None:
+    """The serial port of a real board; None for a virtual one."""
+    return real_place.port if real_place else None
+
+
+@pytest.fixture(scope="session")
+def installed(firmware: Request, graph: Graph, real_place: Borrowed | None) -> Request:
     """The firmware, on the board if that is a real one."""
     board = firmware.board
-    if real_port is None:
+    if real_place is None:
         return firmware
+    real_port = real_place.port
     if board.flasher is not None:
-        flash(board, ROOT / firmware.merged, real_port)
+        flash(board, ROOT / firmware.merged, real_place.url)
         return firmware
     with Client(open_port(real_port, board.console.baud)) as client:
         client.sync(BOOT_SECONDS)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import struct
 import subprocess
 import sys
 import threading
 import time
+import tty
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from serial.tools.list_ports_common import ListPortInfo
 
 from support.boards import firmware, scons
 from support.chain import signed
@@ -282,6 +285,43 @@ def test_a_line_cut_in_the_middle_is_opened_again(tmp_path):
         code, told = ota("update", release, "--port", relay.port)
         thread.join()
         assert (code, told["outcome"]) == (0, "updated")
+
+
+def usb_port(device, number):
+    made = ListPortInfo(device)
+    made.serial_number = number
+    return made
+
+
+def test_a_board_replugged_under_another_name_is_found_by_its_serial_number(tmp_path, monkeypatch):
+    """Its old name has become that of another board of the same kind, which is left alone. Only the
+    list of ports is made up: no USB device comes and goes here."""
+    first, second = tmp_path / "ttyACM0", tmp_path / "ttyACM1"
+    with on(FAST) as (request, machine), Relay(machine.port, first) as relay:
+        release = write_set(request, tmp_path / "release")
+        ports = [usb_port(str(first), "A1"), usb_port("/dev/null", "B2")]
+        monkeypatch.setattr("tinyseal.device.smp.serial_ports", lambda: list(ports))
+        relay.cut_after(15_000)
+        ours, theirs = os.openpty()
+        tty.setraw(theirs)
+
+        def replug():
+            wait_for(lambda: relay.is_cut and not first.is_symlink())
+            first.symlink_to(os.ttyname(theirs))
+            ports[0] = usb_port(str(first), "C3")
+            time.sleep(1.0)
+            relay.port = second
+            relay.mend()
+            ports.append(usb_port(str(second), "A1"))
+
+        thread = threading.Thread(target=replug)
+        thread.start()
+        code, told = ota("update", release, "--port", first)
+        thread.join()
+        assert (code, told.get("error"), told["outcome"]) == (0, None, "updated")
+        assert not select.select([ours], [], [], 0)[0]  # nothing was sent to that other board
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_a_line_that_stays_cut_is_said_and_the_next_try_goes_on(tmp_path):

@@ -19,6 +19,7 @@ from tinyseal.build.scons import build
 from tinyseal.cli.check import figures
 from tinyseal.cli.lazy import Entry, lazy_group
 from tinyseal.cli.output import JsonOption, console, print_json
+from tinyseal.device.labgrid import absence
 from tinyseal.device.rigs import BENCH, load_bench, serial_ports
 from tinyseal.errors import BoardError, BuildError, ToolError
 from tinyseal.graph.load import load_model
@@ -63,6 +64,11 @@ def places(bench: Path) -> list[Place]:
     ports = serial_ports()
     found = []
     for rig in load_bench(bench).rig:
+        if rig.labgrid:
+            why = absence(rig.labgrid)
+            where = why or f"labgrid place {rig.labgrid}"
+            found.append(Place(rig.name, rig.board, "real", why is None, where))
+            continue
         port = rig.port(ports)
         where = port or f"no USB serial {rig.usb_serial}"
         found.append(Place(rig.name, rig.board, "real", port is not None, where))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -18,25 +19,57 @@ from tinyseal.errors import BoardError
 BENCH: Final = ROOT / "hil" / "bench.toml"
 
 
+@dataclass(frozen=True)
+class UsbPlace:
+    """A serial port by what does not change when it is unplugged: the serial number of its USB
+    device, and which of that device's ports it is, in the order of their names."""
+
+    serial_number: str
+    port: int
+
+    def device(self, ports: Iterable[ListPortInfo]) -> str | None:
+        """Its device file among `ports`, or None if it is not there."""
+        mine = sorted(p.device for p in ports if p.serial_number == self.serial_number)
+        return mine[self.port] if self.port < len(mine) else None
+
+
+def usb_place(device: str, ports: Iterable[ListPortInfo]) -> UsbPlace | None:
+    """Which port `device` is now; None if it is none of a USB device with a serial number."""
+    listed = list(ports)
+    number = next((p.serial_number for p in listed if p.device == device), None)
+    if not number:
+        return None
+    mine = sorted(p.device for p in listed if p.serial_number == number)
+    return UsbPlace(number, mine.index(device))
+
+
 class Rig(Strict):
-    """One real board and the USB serial number of what its console hangs on."""
+    """One real board, and what its console hangs on: a USB device of this machine, by its serial
+    number, or a labgrid place."""
 
     name: Annotated[
         str, Field(pattern=r"^[a-z][a-z0-9_-]*$", description="lower-case letters, digits, - and _")
     ]
     board: Name  # profile under boards/
-    usb_serial: Text
+    usb_serial: Text = ""  # or labgrid: one of the two
     # which of several serial ports with that number, in the order of their names
     usb_port: Annotated[int, Field(ge=0, description="a whole number, 0 or more")] = 0
+    labgrid: Text = ""
 
     def port(self, ports: Iterable[ListPortInfo]) -> str | None:
         """The device file of its console among `ports`, or None if it is not there."""
-        mine = sorted(p.device for p in ports if p.serial_number == self.usb_serial)
-        return mine[self.usb_port] if self.usb_port < len(mine) else None
+        if self.labgrid:
+            return None
+        return UsbPlace(self.usb_serial, self.usb_port).device(ports)
 
     @property
     def absence(self) -> str:
         """Why its port is not to be had, in words."""
+        if self.labgrid:
+            return (
+                f"{self.name} is on another machine, labgrid place {self.labgrid}: `scons hil` and "
+                "`tinyseal hil run` go there, nothing else"
+            )
         which = f", port {self.usb_port}" if self.usb_port else ""
         return f"{self.name} absent: no USB serial {self.usb_serial}{which}"
 
@@ -82,5 +115,7 @@ def _sense_faults(data: dict[str, Any]) -> Iterator[str]:
             yield f"rig: expected one rig at usb_serial {number}, usb_port {port}, has {count}"
     boards = board_names()
     for i, rig in enumerate(rigs):
+        if ("usb_serial" in rig) == ("labgrid" in rig):
+            yield f"rig[{i}]: expected one of usb_serial and labgrid"
         if isinstance(rig.get("board"), str) and rig["board"] not in boards:
             yield f'rig[{i}].board: no board "{rig["board"]}"; boards: {", ".join(boards)}'

@@ -41,6 +41,7 @@ from smpclient.requests.os_management import (
 from smpclient.transport import SMPTransport, SMPTransportDisconnected
 
 from tinyseal.device.links import Link, LinkError, SerialTransport, why_no_ble
+from tinyseal.device.rigs import UsbPlace, serial_ports, usb_place
 from tinyseal.errors import DeviceError
 
 PATIENCE_SECONDS: Final = 20.0  # without any answer, before the link counts as lost
@@ -184,6 +185,7 @@ class SmpDevice:
         self._least_wait = least_wait  # for an answer, before a request is repeated
         self._clock = clock
         self._transport: SMPTransport | None = None
+        self._usb: UsbPlace | None = None  # what its port is, once it was opened
         self._buffer_bytes: int | None = None  # the device's, as it told
         self._message_bytes = FALLBACK_MESSAGE_BYTES  # what a request of an upload may have now
         self._round_trip: float | None = None
@@ -401,9 +403,25 @@ class SmpDevice:
 
     async def _open(self) -> None:
         transport = self.link.transport()
-        await transport.connect(self.link.address, CONNECT_SECONDS)
+        await transport.connect(self._address(), CONNECT_SECONDS)
         self._transport = transport
         self._adopt_buffer()
+
+    def _address(self) -> str:
+        """Where the device is now: replugged, it may have another name, and its old one another
+        board."""
+        if self.link.is_ble:
+            return self.link.address
+        ports = serial_ports()
+        if self._usb is None:
+            self._usb = usb_place(self.link.address, ports)
+            return self.link.address
+        address = self._usb.device(ports)
+        if address is None:
+            raise SMPTransportDisconnected(
+                f"{self.link}: unplugged: no USB serial {self._usb.serial_number}"
+            )
+        return address
 
     async def _close(self) -> None:
         if self._transport is not None:
