@@ -15,6 +15,13 @@
 #define NN_MVE_LANES 16 /* bytes of a vector */
 #define NN_MVE_SUMS 8
 
+/* By GCC, and where it optimises: without, what is constant in a layer is none in its code. */
+#if defined(__ARM_FEATURE_MVE) && defined(__OPTIMIZE__) && !defined(__clang__)
+#define NN_MVE_ASSEMBLY 1
+#else
+#define NN_MVE_ASSEMBLY 0
+#endif
+
 /* How a block ends. */
 enum nn_mve_flags {
     NN_MVE_SIGNED = 1,  /* not all negative sums come to act_min: round them away from zero */
@@ -22,21 +29,21 @@ enum nn_mve_flags {
     NN_MVE_PARTIAL = 4, /* the channels are no multiple of a block's */
 };
 
-#if defined(__ARM_FEATURE_MVE)
+#if NN_MVE_ASSEMBLY
 
 /* Lines: by these the compiler measures how far it branches over a block that .rept makes
  * longer than it looks. */
 #define NN_MVE_FOUR(x) x x x x
 #define NN_MVE_LENGTH NN_MVE_FOUR(NN_MVE_FOUR(NN_MVE_FOUR(NN_MVE_FOUR(NN_MVE_FOUR("\n")))))
 
-/* q0 and q1 are four sums each, in q2 their multipliers: requantised, but for the zero point;
- * q2, q3 destroyed. r1 goes over the shifts. */
-#define NN_MVE_SHIFT              \
-    ".if %c[flags] & 1\n\t"       \
-    "vshr.s32  q2, q0, #31\n\t"   \
-    "vadd.i32  q0, q0, q2\n\t"    \
-    "vshr.s32  q3, q1, #31\n\t"   \
-    "vadd.i32  q1, q1, q3\n\t"    \
+/* Less one where q0 and q1 are negative, so that VRSHL, which rounds half up, rounds half away
+ * from zero; q2 and q3 destroyed. */
+#define NN_MVE_SIGN              \
+    ".if %c[flags] & 1\n\t"      \
+    "vshr.s32  q2, q0, #31\n\t"  \
+    "vadd.i32  q0, q0, q2\n\t"   \
+    "vshr.s32  q3, q1, #31\n\t"  \
+    "vadd.i32  q1, q1, q3\n\t"   \
     ".endif\n\t"
 
 /* to[0..n) = from[0..n), n >= 0; nothing beyond is read. */
@@ -89,7 +96,7 @@ static inline void nn_mve_fill(int8_t *to, int8_t value, int32_t n)
 
 #else
 
-/* One sum's way through NN_MVE_SHIFT; shift is negative, to the right. */
+/* How a block ends one sum; shift is negative, to the right. */
 static inline int8_t nn_mve_requant(int32_t sum, int32_t multiplier, int32_t shift,
                                     int32_t zero, int32_t act_min, int32_t act_max)
 {

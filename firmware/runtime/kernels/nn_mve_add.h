@@ -35,7 +35,7 @@ static inline __attribute__((always_inline)) void
 nn_mve_add_s8(const struct nn_mve_add *op, const int8_t *looked_up, const int8_t *shifted,
               int8_t *out, int32_t flags)
 {
-#if defined(__ARM_FEATURE_MVE)
+#if NN_MVE_ASSEMBLY
     /* Where the sums of elements 0 to 3 and 4 to 7 go, in turn. */
     static const uint16_t places[NN_MVE_SUMS] = { 0, 4, 1, 5, 2, 6, 3, 7 };
     const int8_t *x = looked_up;
@@ -59,7 +59,7 @@ nn_mve_add_s8(const struct nn_mve_add *op, const int8_t *looked_up, const int8_t
                      "vadd.i32  q1, q1, q3\n\t"
                      "vqrdmulh.s32 q0, q0, %[multiplier]\n\t"
                      "vqrdmulh.s32 q1, q1, %[multiplier]\n\t"
-                     NN_MVE_SHIFT
+                     NN_MVE_SIGN
                      "vrshl.s32 q0, %[shift]\n\t"
                      "vrshl.s32 q1, %[shift]\n\t"
                      "vqmovnb.s32 q0, q0\n\t"

@@ -37,7 +37,7 @@ struct nn_mve_depthwise {
 typedef void nn_mve_depthwise_fn(const struct nn_mve_depthwise *op, const int8_t *words,
                                  int8_t *out, int32_t pairs);
 
-#if defined(__ARM_FEATURE_MVE)
+#if NN_MVE_ASSEMBLY
 
 static inline __attribute__((always_inline)) void
 nn_mve_depthwise_pairs(const struct nn_mve_depthwise *op, const int8_t *words, int8_t *out,
@@ -129,7 +129,7 @@ nn_mve_depthwise_pairs(const struct nn_mve_depthwise *op, const int8_t *words, i
         "vmov      q1[3], q1[1], r6, lr\n\t"
         "vqrdmulh.s32 q0, q0, q2\n\t"
         "vqrdmulh.s32 q1, q1, q2\n\t"
-        NN_MVE_SHIFT
+        NN_MVE_SIGN
         "vldrw.u32 q2, [r1], #16\n\t"
         "vrshl.s32 q0, q0, q2\n\t"
         "vrshl.s32 q1, q1, q2\n\t"

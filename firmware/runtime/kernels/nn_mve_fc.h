@@ -19,7 +19,7 @@ struct nn_mve_fc {
     int8_t act_max;
 };
 
-#if defined(__ARM_FEATURE_MVE)
+#if NN_MVE_ASSEMBLY
 
 static inline __attribute__((always_inline)) void
 nn_mve_fc_row(const struct nn_mve_fc *op, const int8_t *x, int8_t *out, int32_t steps,
@@ -74,7 +74,7 @@ nn_mve_fc_row(const struct nn_mve_fc *op, const int8_t *x, int8_t *out, int32_t 
         "vldrw.u32 q3, [r1], #16\n\t"
         "vqrdmulh.s32 q0, q0, q2\n\t"
         "vqrdmulh.s32 q1, q1, q3\n\t"
-        NN_MVE_SHIFT
+        NN_MVE_SIGN
         "vldrw.u32 q2, [r1], #16\n\t"
         "vrshl.s32 q0, q0, q2\n\t"
         "vldrw.u32 q3, [r1], #16\n\t"

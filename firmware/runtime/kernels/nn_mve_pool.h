@@ -24,7 +24,7 @@ struct nn_mve_patch {
     int32_t in_skip;            /* and from behind the last one to the next row's first */
 };
 
-#if defined(__ARM_FEATURE_MVE)
+#if NN_MVE_ASSEMBLY
 
 /* Rows and columns of a patch; `tap` is done with x at each. */
 #define NN_MVE_POOL_WALK(tap)        \

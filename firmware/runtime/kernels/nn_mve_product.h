@@ -27,7 +27,7 @@ struct nn_mve_product {
 typedef void nn_mve_product_fn(const struct nn_mve_product *op, const int8_t *in, int32_t in_step,
                                int32_t gap, int8_t *out, int32_t pixels);
 
-#if defined(__ARM_FEATURE_MVE)
+#if NN_MVE_ASSEMBLY
 
 static inline __attribute__((always_inline)) void
 nn_mve_product_pairs(const struct nn_mve_product *op, const int8_t *x0, const int8_t *x1,
@@ -121,7 +121,7 @@ nn_mve_product_pairs(const struct nn_mve_product *op, const int8_t *x0, const in
         "vmov      q1[3], q1[1], r6, lr\n\t"
         "vqrdmulh.s32 q0, q0, q2\n\t"
         "vqrdmulh.s32 q1, q1, q2\n\t"
-        NN_MVE_SHIFT
+        NN_MVE_SIGN
         "vldrw.u32 q2, [r1], #16\n\t"
         "vrshl.s32 q0, q0, q2\n\t"
         "vrshl.s32 q1, q1, q2\n\t"
