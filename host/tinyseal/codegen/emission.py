@@ -122,18 +122,18 @@ class Emission:
         data = self.plan.graph.tensor(index).data
         if data is not None:
             return self.array(f"input_{position}", data)
-        return self._pointer(self.plan.buffers[index])
+        return self.pointer(self.plan.buffers[index])
 
     def output(self, position: int = 0) -> str:
         """C expression of type `void *`."""
-        return self._pointer(self.plan.buffers[self.step.lowered.outputs[position]])
+        return self.pointer(self.plan.buffers[self.step.lowered.outputs[position]])
 
     def state(self, position: int) -> str:
-        return self._pointer(self.plan.buffers[self.step.lowered.state[position]])
+        return self.pointer(self.plan.buffers[self.step.lowered.state[position]])
 
     def scratch(self) -> str:
         assert self.step.scratch is not None
-        return self._pointer(self.step.scratch)
+        return self.pointer(self.step.scratch)
 
     def done(self) -> Emitted:
         return Emitted(
@@ -146,6 +146,44 @@ class Emission:
         )
 
     @staticmethod
-    def _pointer(buffer: Buffer) -> str:
-        # Through void *: the arena and every offset in it are aligned to CAPSULE_ALIGN.
+    def pointer(buffer: Buffer) -> str:
+        # Through void *: the arena and every tensor in it are aligned to CAPSULE_ALIGN.
         return f"(void *)(memory->region[{buffer.region}] + {buffer.offset})"
+
+
+class Part(Emission):
+    """One of several calls in a layer: what they have in common is there once."""
+
+    def __init__(self, whole: Emission, step: Step, input_at: Buffer, output_at: Buffer) -> None:
+        super().__init__(whole.plan, step)
+        self._whole = whole
+        self._input_at = input_at
+        self._output_at = output_at
+        self._headers, self._shared = whole._headers, whole._shared
+        self._functions = whole._functions
+
+    def array(self, suffix: str, data: Array | None) -> str:
+        if data is None:
+            return "0"
+        for array in self._whole._arrays:
+            if array.data.dtype == data.dtype and np.array_equal(array.data, data):
+                return array.name
+        return self._whole.array(f"{len(self._whole._arrays)}_{suffix}", data)
+
+    def struct(self, ctype: str, suffix: str, **fields: Any) -> str:
+        values = tuple((key, str(value)) for key, value in fields.items())
+        for struct in self._whole._structs:
+            if (struct.ctype, struct.fields) == (ctype, values):
+                return struct.name
+        return self._whole.struct(ctype, f"{len(self._whole._structs)}_{suffix}", **fields)
+
+    def input(self, position: int) -> str:
+        assert position == 0
+        return self.pointer(self._input_at)
+
+    def output(self, position: int = 0) -> str:
+        return self.pointer(self._output_at)
+
+    def finish(self) -> None:
+        """Hands the call over, in a block of its own."""
+        self._whole._statements += ["{", *(f"    {text}" for text in self._statements), "}"]

@@ -87,6 +87,17 @@ CODE_BYTES: Final[dict[str, int]] = {
     "nn_scalar_depthwise_s8": 2890,
     "nn_scalar_fc_s8": 1160,
     "nn_softmax_s8": 520,
+    "nn_tuned_add_s8": 150,
+    "nn_tuned_conv_1x1_s8": 3100,
+    "nn_tuned_conv_1x1_wide_s8": 2850,
+    "nn_tuned_conv_s8": 4320,
+    "nn_tuned_conv_wide_s8": 4060,
+    "nn_tuned_depthwise_groups_s8": 2520,
+    "nn_tuned_depthwise_planes_s8": 2520,
+    "nn_tuned_depthwise_s8": 2520,
+    "nn_tuned_fc_s8": 1690,
+    "nn_tuned_pool_average_s8": 820,
+    "nn_tuned_pool_max_s8": 770,
 }
 SET_CODE_BYTES: Final[dict[KernelSet, int]] = {
     KernelSet.REFERENCE: 900,

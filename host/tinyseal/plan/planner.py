@@ -30,6 +30,7 @@ from tinyseal.plan.kernels.copy import Copy
 from tinyseal.plan.lifetimes import BEFORE, Layer, Prefer, Shares, share
 from tinyseal.plan.model import Buffer, Held, Plan, Step, arena_budgets
 from tinyseal.plan.search import Choice, cheapest_that_fits, fastest, least_code, smallest_arena
+from tinyseal.plan.stream import streamed
 
 MAX_INPUTS: Final = 32  # MODEL_MAX_INPUTS
 COPY_VERSION: Final = 1
@@ -74,7 +75,50 @@ def draft(
         made = _best(graph, board, lowered, aliases, least_code(options), goal, reuse)
         if made.fits:
             return made
-    return _best(graph, board, lowered, aliases, options, goal, reuse)
+    made = _best(graph, board, lowered, aliases, options, goal, reuse)
+    if reuse and (goal.optimise is Optimise.RAM or not made.fits):
+        return _streamed(graph, board, lowered, aliases, kernels, goal, made)
+    return made
+
+
+def _streamed(
+    graph: Graph,
+    board: Board,
+    lowered: Sequence[Lowered],
+    aliases: dict[int, int],
+    kernels: KernelSet | None,
+    goal: Goal,
+    made: Plan,
+) -> Plan:
+    """`made`, or a plan that is smaller because layers around its widest step are streamed: pair
+    after pair, until it fits or no pair helps."""
+
+    def listed(items: Sequence[Lowered]) -> list[list[Candidate]]:
+        return [candidates(item, board, kernels, goal.tuning) for item in items]
+
+    best, kept = made, lowered
+    while goal.optimise is Optimise.RAM or not best.fits:
+        chosen = {id(step.lowered): step.kernel for step in best.steps}
+        step, _ = widest_step([Block(h.buffer.bytes, h.first, h.last) for h in best.held])
+        tried: list[tuple[tuple[bool, int], float, int, Plan, list[Lowered]]] = []
+        for at in (step - 1, step):
+            for way in streamed(graph, kept, aliases, board, kernels, at):
+                options = [
+                    [c for c in found if c.kernel is chosen.get(id(item), c.kernel)]
+                    for item, found in zip(way, listed(way), strict=True)
+                ]
+                plan = _best(graph, board, way, aliases, options, goal, True)
+                tried.append((_arena(plan), plan.instructions, len(tried), plan, way))
+        if not tried or min(tried)[0] >= _arena(best):
+            break
+        *_, best, kept = min(tried)
+    if best is made:
+        return made
+    return _best(graph, board, kept, aliases, listed(kept), goal, True)
+
+
+def _arena(plan: Plan) -> tuple[bool, int]:
+    return not plan.fits, sum(plan.arena_bytes)
 
 
 def _best(

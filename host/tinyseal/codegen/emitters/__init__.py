@@ -17,10 +17,11 @@ from tinyseal.codegen.emitters import (
     reference_recurrent,
     reference_reduce,
     scalar,
+    stream,
     tuned,
 )
 
-EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
+_OF_LAYERS: Final[dict[str, Callable[[Emission], None]]] = {
     **cmsis_nn.EMITTERS,
     **tuned.EMITTERS,
     **scalar.EMITTERS,
@@ -33,3 +34,4 @@ EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     **reference_binary.EMITTERS,
     **reference_movement.EMITTERS,
 }
+EMITTERS: Final = {**_OF_LAYERS, "stream": stream.emitter(_OF_LAYERS)}

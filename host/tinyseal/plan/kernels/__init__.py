@@ -15,6 +15,7 @@ from tinyseal.plan.kernels import (
     reference_recurrent,
     reference_reduce,
     scalar,
+    stream,
     tuned,
 )
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
@@ -25,6 +26,7 @@ KERNELS: Final[tuple[Kernel, ...]] = (
     *scalar.KERNELS,
     *mve.KERNELS,
     *copy.KERNELS,
+    *stream.KERNELS,
     *reference_dense.KERNELS,
     *reference_elementwise.KERNELS,
     *reference_recurrent.KERNELS,

@@ -311,7 +311,7 @@ def _product_wide_instructions(p: Conv2D, board: Board) -> float:
 
 def _fc_instructions(p: FullyConnected, board: Board) -> float:
     quads = -(-p.out_depth // _QUAD)
-    return p.batches * quads * (5.25 * p.in_depth + 80) + 60.0
+    return p.batches * quads * (5.0 * p.in_depth + 80) + 60.0
 
 
 def _conv_instructions(p: Conv2D, board: Board) -> float:
