@@ -29,6 +29,7 @@ from tinyseal.errors import FleetError, UsageError
 from tinyseal.fleet.alerts import Alert, alerts, parse_rule
 from tinyseal.fleet.database import open_database
 from tinyseal.fleet.metrics import BOUNDS, families, push
+from tinyseal.fleet.report import AttemptRow, CampaignReport, DeviceRow, as_html
 from tinyseal.fleet.telemetry import StoredRecord, store
 from tinyseal.fleet.watch import Fleet
 
@@ -138,6 +139,41 @@ def test_one_file_shows_the_fleet_in_light_and_dark_and_narrow(browser, url, tmp
         silent = page.locator(f"#d{SILENT} figcaption > b").all_inner_texts()
         assert silent == ["Latency", "Queries", "Energy"], "what its owner allows"
         assert page.locator("tbody tr").count() == 4
+
+
+def campaign():
+    """One of every outcome, and a long reason."""
+    began = datetime(2026, 11, 21, 10, tzinfo=UTC)
+    changes = (dict(image="app", version_before="1.0.0+0", hash_before="ab" * 32,
+                    version_after="1.1.0+0", hash_after="cd" * 32),)  # fmt: skip
+    rows = []
+    for i, outcome in enumerate(("updated", "unchanged", "failed", "out of reach", "in doubt",
+                                 "reverted", "refused", "cut", "waiting")):  # fmt: skip
+        started = began + timedelta(seconds=3 * i)
+        ended = None if outcome == "cut" else started + timedelta(seconds=5)
+        reason = "no answer to 5 requests in a row" if outcome == "failed" else None
+        made = AttemptRow(started, ended, outcome, reason, 12_000, changes)
+        tries = () if outcome == "waiting" else (made,)
+        rows.append(DeviceRow(f"kitchen-{i}", "qemu-m4", f"{i:032x}", i == 0, outcome, tries))
+    image = {"file": "app_a.signed.bin", "version": "1.1.0", "hash": "ab" * 32, "bytes": 15_796}
+    ended = began + timedelta(seconds=40)
+    return CampaignReport(1, "autumn", "stopped", "too many failed", began, ended, (image,),
+                          tuple(rows))  # fmt: skip
+
+
+def test_a_campaigns_page_is_read_in_light_and_dark_and_narrow(browser, tmp_path):
+    file = tmp_path / "campaign.html"
+    file.write_text(as_html(campaign()))
+    for scheme in ("light", "dark"):
+        for width in (1280, 400):
+            with opened(browser, file.as_uri(), scheme, width) as (page, heard):
+                assert heard == [file.as_uri()]
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+                assert page.evaluate(CONTRAST) >= 4.5
+                edge = page.locator("svg").bounding_box()
+                bars = [b.bounding_box() for b in page.locator("svg rect").all()]
+                assert len(bars) == 8, "a bar for each attempt"
+                assert all(b["x"] + b["width"] <= edge["x"] + edge["width"] for b in bars)
 
 
 def test_lines_are_where_their_values_are(browser, fleet, url, tmp_path):

@@ -295,7 +295,7 @@ def cost(
 
     words = {"board": board, "model": str(model), "reference": str(reference.absolute())}
     request = parse(words, [], [])
-    with Progress(console=errors, transient=True) as bar:
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("", total=None)
         found = observe_cost(
             request,

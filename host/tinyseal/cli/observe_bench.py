@@ -46,7 +46,8 @@ def bench(
     except ImportError as e:
         raise UsageError("river is missing; ./setup test installs it") from e
     path = model if model.exists() else ROOT / model
-    with Progress(console=errors, transient=True, disable=as_json) as bar:
+    quiet = as_json or not errors.is_terminal
+    with Progress(console=errors, transient=True, disable=quiet) as bar:
         task = bar.add_task("", total=None)
         found = drift_bench(
             load_model(path), load_samples(reference.absolute()), _read(streams), window, clean,

@@ -34,7 +34,8 @@ def fuzz(
     if target is Target.FLEET:
         from tinyseal.fleet.fuzz import fuzz_fleet
 
-        with Progress(console=errors, transient=True, disable=as_json) as progress:
+        quiet = as_json or not errors.is_terminal
+        with Progress(console=errors, transient=True, disable=quiet) as progress:
             task = progress.add_task("reading", total=count)
             result = fuzz_fleet(count, seed, lambda done: progress.update(task, completed=done))
     else:
