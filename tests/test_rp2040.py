@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from typer.testing import CliRunner
 
 from support.boards import firmware
+from support.ota import ota, write_set
 from tinyseal import __version__
 from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT
+from tinyseal.cli import app
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.rp2040 import Rp2040Board
 from tinyseal.device.virtual import start
@@ -121,3 +125,51 @@ def test_flash_and_cause_outlive_a_reset_by_the_watchdog():
         assert (client.info().reset, client.info().id) == ("power-on", "e6605838832b412d")
         client.reset()
         assert client.info().reset == "requested"
+
+
+def versions(told) -> dict[str, str]:
+    return {i["image"]: i["version"] for i in told["images"]}
+
+
+def test_updates_of_the_capsule_and_of_both_are_kept_and_counted(tmp_path):
+    """Over SMP: the model alone, then both images with a security counter, which outlives power."""
+    request, flash = firmware("rp2040_pico", SMALL), tmp_path / "flash.bin"
+    with start(request, flash=flash) as machine:
+        with Client(open_port(machine.port, BOARD.console.baud)) as client:
+            machine.go()
+            client.boot(BOOT_SECONDS)
+        model = write_set(request, tmp_path / "model", "1.1.0", ("capsule",))
+        code, told = ota("update", model, "--port", machine.port)
+        assert (code, told.get("error")) == (0, None)
+        assert (told["outcome"], told["checked"]) == ("updated", ["echo", "self-test"])
+        assert versions(told) == {"app": "0.1.0+0", "capsule": "1.1.0+0"}
+        both = write_set(request, tmp_path / "both", "1.2.0", security_counter=3)
+        code, told = ota("update", both, "--port", machine.port)
+        assert (code, told.get("error")) == (0, None)
+        assert (told["outcome"], told["checked"]) == ("updated", ["echo", "self-test"])
+        assert versions(told) == {"app": "1.2.0+0", "capsule": "1.2.0+0"}
+    with (
+        start(request, flash=flash) as machine,
+        Client(open_port(machine.port, BOARD.console.baud), seconds=BOOT_SECONDS) as client,
+    ):
+        machine.go()
+        client.boot(BOOT_SECONDS)
+        images = client.info().images
+    assert images["app"][1:] == ("1.2.0+0", 3, "confirmed")
+    assert images["capsule"][1:] == ("1.2.0+0", 3, "confirmed")
+
+
+def test_bench_counts_instructions_as_qemu_does_and_cycles_besides():
+    """The same code on the same kind of core, counted by two emulators."""
+    words = ["bench", "--model", str(ROOT / SMALL), "--kernels", "reference", "--json"]
+    rows = {}
+    for board in ("rp2040_pico", "qemu-m0"):
+        done = CliRunner().invoke(app, [*words, "--board", board])
+        assert done.exit_code == 0, done.output
+        (rows[board],) = json.loads(done.stdout)
+    pico, m0 = rows["rp2040_pico"], rows["qemu-m0"]
+    assert pico["bit_exact"] and m0["bit_exact"]
+    assert [x["instructions"] for x in pico["layers"]] == [x["instructions"] for x in m0["layers"]]
+    assert pico["instructions"] == m0["instructions"]
+    assert pico["instructions"] < pico["cycles"] < 2 * pico["instructions"]
+    assert sum(x["cycles"] for x in pico["layers"]) < pico["cycles"]

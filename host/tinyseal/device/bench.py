@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -13,7 +14,8 @@ from tinyseal.build.size import measure_images
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.cycles import layer_cycles
 from tinyseal.device.icount import Counts, InstructionCounter, find_marks
-from tinyseal.device.virtual import start
+from tinyseal.device.rp2040 import Rp2040Board
+from tinyseal.device.virtual import VirtualBoard, start
 from tinyseal.errors import DeviceError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
@@ -23,8 +25,10 @@ from tinyseal.plan.floor import Shape, floor, plan_floor, products_per_output, s
 from tinyseal.plan.model import Plan
 
 PLUGINS: Final = ROOT / "build" / "icount"
+COUNTING: Final = ("qemu", "rp2040js")  # runners
 # Counting makes QEMU several times slower, and models differ by a factor of a hundred.
 INFER_SECONDS: Final = 600.0
+BOOT_SECONDS: Final = 90.0  # rp2040js verifies signatures for some of them
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class LayerRow:
     floor: float | None  # instructions it takes at least: plan/floor.py
     shape: Shape | None  # of its inner block
     products_per_output: float | None
-    cycles: float | None  # as plan/cycles.py reckons; None for a core without timings
+    # as plan/cycles.py reckons, or the emulator counts; None for a core without timings
+    cycles: float | None
 
     @property
     def instructions_per_mac(self) -> float | None:
@@ -95,9 +100,9 @@ def _with_ratios(row: Row | LayerRow) -> dict[str, Any]:
 def bench(request: Request, progress: Callable[[str], None] = lambda step: None) -> Row:
     """Builds, boots, infers and counts. BuildError, PlanError or DeviceError if it cannot."""
     runner = request.board.runner
-    if runner is not None and runner.kind != "qemu":
+    if runner is not None and runner.kind not in COUNTING:
         raise DeviceError(
-            f"{request.board.name}: is no QEMU board, and only QEMU counts instructions; "
+            f"{request.board.name}: only boards under QEMU and rp2040js count instructions; "
             f"try {DEFAULT_BOARD}"
         )
     progress("plan")
@@ -158,36 +163,65 @@ def count_layers(
     latest: int = 0,
     timings_of: Core | None = None,
 ) -> tuple[Counts, bool, list[float] | None]:
-    """Boots what is built, on a QEMU board, and infers: all sample inputs, or the `latest`.
+    """Boots what is built, on a board of a runner in COUNTING, and infers: all sample inputs, or
+    the `latest`.
 
-    Counts of the last inference, whether every output was the reference's, and by the timings of a
-    core, where they are known, cycles of `invoke` itself and of each layer."""
+    Counts of the last inference, whether every output was the reference's, and cycles of `invoke`
+    itself and of each layer: as the emulator counts them, or by the timings of a core, where they
+    are known."""
     graph = load_model(ROOT / request.model)
     reference = Interpreter(graph)
     samples = sample_inputs(graph)[-latest:]
-    capsule, board = ROOT / request.image("capsule"), request.board
-    timing = TIMINGS.get(timings_of) if timings_of else None
+    board = request.board
     exact = True
     with (
-        InstructionCounter(find_marks(capsule), PLUGINS, timing is not None) as counter,
-        start(request, counter.qemu_args) as machine,
+        _counting(request, len(plan.steps), timings_of) as (machine, read),
         Client(open_port(machine.port, board.console.baud)) as client,
     ):
         machine.go()
-        client.boot()
+        client.boot(BOOT_SECONDS)
         info = client.info()
         for number, (_, inputs) in enumerate(samples, 1):
             progress(f"inference {number} of {len(samples)}")
             outputs, _ = client.run(info, inputs, INFER_SECONDS)
             expected = reference.invoke(inputs)
             exact &= all(a.tobytes() == b.tobytes() for a, b in zip(outputs, expected, strict=True))
-        counts = counter.counts()
-        cycles = None
-        if timing is not None:
-            cycles = layer_cycles(board, capsule, counter.executed(), len(plan.steps), timing)
+        counts, cycles = read()
     if len(counts) != len(samples) or len(counts[-1].layers) != len(plan.steps):
         raise DeviceError(
             f"{board.name}: counted {len(counts)} inferences of {len(samples)}; "
             "does this QEMU support TCG plugins?"
         )
     return counts[-1], exact, cycles
+
+
+Read = Callable[[], tuple[list[Counts], list[float] | None]]
+
+
+@contextmanager
+def _counting(
+    request: Request, layers: int, timings_of: Core | None
+) -> Iterator[tuple[VirtualBoard, Read]]:
+    """The request's board, not yet running, and what reads counts and cycles."""
+    board, capsule = request.board, ROOT / request.image("capsule")
+    marks = find_marks(capsule)
+    if board.runner is not None and board.runner.kind == "rp2040js":
+        with start(request) as machine:
+            assert isinstance(machine, Rp2040Board)
+            machine.count(marks)
+            yield machine, machine.counts
+        return
+    timing = TIMINGS.get(timings_of) if timings_of else None
+    with (
+        InstructionCounter(marks, PLUGINS, timing is not None) as counter,
+        start(request, counter.qemu_args) as machine,
+    ):
+
+        def read() -> tuple[list[Counts], list[float] | None]:
+            if timing is None:
+                return counter.counts(), None
+            return counter.counts(), layer_cycles(
+                board, capsule, counter.executed(), layers, timing
+            )
+
+        yield machine, read

@@ -4,7 +4,8 @@
 //
 // node rp2040.mjs MODULE BOOTLOADER.bin FLASH CONSOLE: MODULE is rp2040js's index.js.
 // The bootloader lies at the start of the flash, whatever FLASH has there; FLASH is kept up to date.
-// CONSOLE is a file descriptor. Lines on standard input: "go", "write ADDRESS HEX".
+// CONSOLE is a file descriptor. Lines on standard input: "go", "write ADDRESS HEX", "count START END
+// LAYER..." (addresses, see Counter) and "counts".
 // Sections named here are those of the RP2040 data sheet.
 import fs from "node:fs";
 import readline from "node:readline";
@@ -161,7 +162,44 @@ function crc32(bytes) { // 2.8.1.3.1
     return crc >>> 0;
 }
 
+// Instructions and cycles of each inference, told apart as icount.c does it: those of the function
+// that runs the layers, at START to END, and those of each layer with all it calls.
+class Counter {
+    finished = []; // [instructions, cycles], each of the function and then of each layer
+    constructor([start, end, ...layers]) {
+        this.start = start;
+        this.end = end;
+        this.layers = new Map(layers.map((address, i) => [address, i + 1]));
+        this.at = -1; // -1: between inferences, 0: in the function itself, else in that layer
+    }
+    // Before the instruction at `pc`.
+    see(pc) {
+        if (pc >= this.start && pc < this.end) {
+            if (pc === this.start) {
+                this.counts = new Array(this.layers.size + 1).fill(0);
+                this.cycles = new Array(this.layers.size + 1).fill(0);
+                this.isLast = this.layers.size === 0;
+                this.at = 0;
+            } else if (this.at >= 0) {
+                this.at = 0; // a layer has returned
+            }
+        } else if (this.at >= 0 && this.layers.has(pc)) {
+            this.at = this.layers.get(pc);
+            this.isLast = this.at === this.layers.size;
+        } else if (this.at === 0 && this.isLast) {
+            this.finished.push([this.counts, this.cycles]);
+            this.at = -1;
+        }
+    }
+    add(cycles) {
+        if (this.at < 0) return;
+        this.counts[this.at]++;
+        this.cycles[this.at] += cycles;
+    }
+}
+
 class Machine {
+    counter = null;
     clock = new RP2040().clock; // rp2040js exports its clock's class in no other way
     rx = [];
     tx = [];
@@ -296,7 +334,9 @@ class Machine {
         this.looks = 0;
         for (let i = 0; i < SLICE; i++) {
             if (core.PC < 0x4000) this.romCall(core);
+            this.counter?.see(core.PC);
             const cycles = core.executeInstruction();
+            this.counter?.add(cycles);
             waiting += cycles;
             if (waiting >= 125 || core.waiting) {
                 this.clock.tick(waiting * nanos);
@@ -369,6 +409,10 @@ readline.createInterface({ input: process.stdin }).on("line", (line) => {
             }
         });
         process.stdout.write("done\n");
+    } else if (word === "count") {
+        machine.counter = new Counter(args.map((address) => parseInt(address, 16)));
+    } else if (word === "counts") {
+        process.stdout.write(JSON.stringify(machine.counter.finished) + "\n");
     }
 }).on("close", () => process.exit(0));
 process.stdout.write("ready\n");

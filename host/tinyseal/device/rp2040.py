@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import tty
@@ -12,6 +13,7 @@ from tinyseal.board import Board, Runner
 from tinyseal.build.firmware import ROOT, THIRD_PARTY
 from tinyseal.build.third_party import rp2040js
 from tinyseal.device.flash_file import elf_bytes
+from tinyseal.device.icount import Counts, Marks
 from tinyseal.device.process import ProcessBoard
 from tinyseal.errors import DeviceError
 
@@ -63,6 +65,20 @@ class Rp2040Board(ProcessBoard):
         """Puts bytes into memory. It stands still until `go`."""
         self._tell(f"write {address:x} {data.hex()}")
         self._answer("done")
+
+    def count(self, marks: Marks) -> None:
+        """Counts inferences from now on: instructions and cycles."""
+        addresses = (*marks.invoke, *marks.layers)
+        self._tell(" ".join(["count", *(f"{address:x}" for address in addresses)]))
+
+    def counts(self) -> tuple[list[Counts], list[float]]:
+        """One entry for each inference that has returned since `count`, and cycles of the last:
+        those of `invoke` itself, and of each layer."""
+        self._tell("counts")
+        (line,) = self._answers(1)
+        rows = json.loads(line)
+        counts = [Counts(own, tuple(layers)) for (own, *layers), _ in rows]
+        return counts, [float(cycles) for cycles in rows[-1][1]] if rows else []
 
     def close(self) -> None:
         """Ends the process; the flash is in the file. May be called twice."""
