@@ -13,6 +13,7 @@ from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import Pool
 from tinyseal.plan.kernels import mve
+from tinyseal.plan.kernels.dense import Dense, pixels
 
 _PRODUCT_PARAMETERS: Final = (
     "const struct nn_mve_product *op, const int8_t *in, int32_t in_step, int32_t gap, "
@@ -30,13 +31,11 @@ _FC_PARAMETERS: Final = "const struct nn_mve_fc *op, const int8_t *in, int8_t *o
 
 def emit_product(e: Emission) -> None:
     p = e.step.lowered.params
-    assert isinstance(p, Conv2D | FullyConnected)
+    assert isinstance(p, Dense)
     e.header("kernels/nn_mve_product.h")
     op = e.struct("nn_mve_product", "op", **_product_fields(e, p))
     depth = p.in_ch if isinstance(p, Conv2D) else p.in_depth
-    e.statement(
-        f"{_product(e, p)}(&{op}, {e.input(0)}, {depth}, 0, {e.output()}, {mve.pixels(p)});"
-    )
+    e.statement(f"{_product(e, p)}(&{op}, {e.input(0)}, {depth}, 0, {e.output()}, {pixels(p)});")
 
 
 def emit_conv(e: Emission) -> None:
@@ -144,7 +143,7 @@ def emit_pool(e: Emission) -> None:
     e.statement(f"{e.step.kernel.function}(&{op}, {e.input(0)}, {e.output()});")
 
 
-def _product_fields(e: Emission, p: Conv2D | FullyConnected) -> dict[str, int | str]:
+def _product_fields(e: Emission, p: Dense) -> dict[str, int | str]:
     return {
         "stream": e.array("stream", mve.stream(p)),
         "ends": e.array("ends", mve.ends(p)),
@@ -154,7 +153,7 @@ def _product_fields(e: Emission, p: Conv2D | FullyConnected) -> dict[str, int | 
     }
 
 
-def _product(e: Emission, p: Conv2D | FullyConnected) -> str:
+def _product(e: Emission, p: Dense) -> str:
     """The instance of nn_mve_product_s8 for p."""
     made, flags = mve.shape(p), int(mve.flags(p))
     sizes = (made.rows, made.steps, made.tail, flags)

@@ -19,6 +19,7 @@ from tinyseal.graph.ops.arithmetic import ADD_LEFT_SHIFT, Add
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import AveragePool2D, MaxPool2D, Pool
+from tinyseal.plan.kernels.dense import Dense, Weighted, by_channel, is_pointwise, pixels
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.lag import window_lag
 
@@ -39,8 +40,6 @@ _MOST_STEPS: Final = 4  # of nn_mve_depthwise
 _MOST_VECTORS: Final = 72  # that a block goes through: 14 instructions each
 _MOST_APART: Final = 2**16 - QUAD  # of what an offset of 16 bits reaches
 _MOST_CHANNELS: Final = 2**15  # offsets of 16 bits reach the next pixel
-
-Weighted = Conv2D | DepthwiseConv2D | FullyConnected
 
 
 class Flags(enum.IntFlag):
@@ -110,13 +109,6 @@ def channels(p: Weighted) -> Channels | None:
     )
 
 
-def by_channel(p: Weighted) -> Array:
-    """int8 [channels, depth]."""
-    if isinstance(p, DepthwiseConv2D):
-        return p.weights.reshape(-1, p.out_ch).T
-    return p.weights.reshape(p.weights.shape[0], -1)
-
-
 def flags(p: Weighted, block: int = QUAD) -> Flags:
     """How a block of so many channels ends."""
     made = Flags(0)
@@ -129,7 +121,7 @@ def flags(p: Weighted, block: int = QUAD) -> Flags:
     return made
 
 
-def shape(p: Conv2D | FullyConnected) -> Shape:
+def shape(p: Dense) -> Shape:
     """A pixel's rows in the image, or its column where it is gathered into whole vectors."""
     if isinstance(p, FullyConnected):
         return Shape(1, -(-p.in_depth // LANES), p.in_depth % LANES)
@@ -160,7 +152,7 @@ def column_bytes(p: Conv2D) -> int:
     return shape(p).vectors * LANES
 
 
-def stream(p: Conv2D | FullyConnected) -> Array:
+def stream(p: Dense) -> Array:
     """int8, `stream` of `struct nn_mve_product`."""
     of, made = channels(p), shape(p)
     assert of is not None
@@ -344,17 +336,7 @@ def add_table(p: Add) -> Array:
     return ((-scaled if p.subtract else scaled) + (other << ADD_LEFT_SHIFT - 1)).astype(np.int32)
 
 
-def pixels(p: Conv2D | FullyConnected) -> int:
-    """Output pixels; of a dense layer, its batches."""
-    return p.batches * p.out_h * p.out_w if isinstance(p, Conv2D) else p.batches
-
-
-def is_pointwise(p: Conv2D) -> bool:
-    """Its pixels are those of the input, in one row."""
-    return p.filter_h == p.filter_w == p.stride_h == p.stride_w == 1
-
-
-def _supported(p: Conv2D | FullyConnected, board: Board) -> bool:
+def _supported(p: Dense, board: Board) -> bool:
     return (
         board.core.has_mve
         and len(p.multipliers) < _MOST_CHANNELS
@@ -450,7 +432,7 @@ def _fc_lag(p: FullyConnected, board: Board) -> int:
     return int(((ends + PIXELS) * p.out_depth - ends * p.in_depth).max())
 
 
-def _product_instructions(p: Conv2D | FullyConnected, rows: int, width: int) -> float:
+def _product_instructions(p: Dense, rows: int, width: int) -> float:
     """`rows` calls for `width` pixels each."""
     quads = -(-len(p.multipliers) // QUAD)
     return rows * (-(-width // PIXELS) * (11 + quads * _block(shape(p), flags(p))) + 60)
@@ -470,7 +452,7 @@ def _gather_instructions(p: Conv2D) -> float:
     return 45.0 + p.filter_h * (5 + 3 * -(-p.filter_w * p.in_ch // LANES))
 
 
-def _pointwise_instructions(p: Conv2D | FullyConnected, board: Board) -> float:
+def _pointwise_instructions(p: Dense, board: Board) -> float:
     return _product_instructions(p, 1, pixels(p))
 
 
