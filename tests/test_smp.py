@@ -444,7 +444,7 @@ UART_FIFO = 16  # bytes, of a 16550; others have one
 
 
 @pytest.mark.parametrize(
-    "name", ["qemu-m4", "qemu-m4-nor", "qemu-rv32", "nrf52840_dk", "stm32f405"]
+    "name", ["qemu-m4", "qemu-m4-nor", "qemu-rv32", "nrf52840_dk", "stm32l475"]
 )
 def test_a_burst_during_an_inference_arrives(name, tmp_path):
     """More than the ring keeps, in one write: the interrupt fills it, stops, and goes on."""
