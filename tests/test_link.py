@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from support.boards import firmware
-from tinyseal.build.firmware import ROOT
+from tinyseal.board import load_board
+from tinyseal.build.firmware import ROOT, Request
 from tinyseal.device import link_torture
 from tinyseal.device.bad_link import BadLink, Faults
 from tinyseal.device.client import open_port
 from tinyseal.device.link_bench import bench_link
 from tinyseal.device.link_torture import WORST, torture_link, troubles
+from tinyseal.errors import DeviceError
 
 SMALL = Path("tests/corpus/chain.tflite")
 KWS = Path("models/kws_int8.tflite")
@@ -128,6 +130,22 @@ def test_updates_end_right_or_are_reported_as_failed():
     assert (result.count, result.failures, result.message) == (8, 0, "")
     assert result.cuts == 6 and result.outcomes.get("updated", 0) >= 3
     assert sum(result.outcomes.values()) == 8 and "LinkError" in result.outcomes
+
+
+def test_troubles_without_a_count_cut_at_every_frame():
+    for quiet, noisy in ((False, 30), (True, 0)):
+        made = troubles(90, 0, 7, quiet)
+        assert {t.cut_at for t in made if t.cut_at} == set(range(1, 91))
+        assert len(made) == 90 + noisy
+
+
+def test_connections_lost_over_ble_end_right_or_are_reported_as_failed():
+    result = torture_link(firmware("host", SMALL), 6, 2, ble=True)
+    assert (result.count, result.failures, result.message) == (6, 0, "")
+    assert result.cuts == 6 and result.frames > 60
+    assert result.outcomes.keys() >= {"updated", "LinkError"}
+    with pytest.raises(DeviceError, match="qemu-rv32: has no line for BLE"):
+        torture_link(Request(load_board("qemu-rv32"), SMALL), 1, 1, ble=True)
 
 
 def test_a_tool_that_lies_is_found_out(monkeypatch):

@@ -29,12 +29,20 @@ def link(
         list[str] | None,
         typer.Option(help="Virtual board; several times for several. `host` if none."),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Updates of each board.")] = 100,
+    count: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Updates of each board; 0: as many as cut the line at every frame."
+        ),
+    ] = 100,
     seed: Annotated[
         int, typer.Option(help="Number of the campaign: same number, same faults.")
     ] = 1,
     app: Annotated[
         bool, typer.Option("--app", help="Update the application, too: ten times the frames.")
+    ] = False,
+    ble: Annotated[
+        bool, typer.Option("--ble", help="Over virtual BLE: the connection is lost at a packet.")
     ] = False,
     as_json: bool = JsonOption,
 ) -> None:
@@ -43,6 +51,8 @@ def link(
     still takes the next.
 
     Example: tinyseal torture link --board host --board qemu-m4 --count 400
+
+    Example: tinyseal torture link --ble --count 0
     """
     from tinyseal.device.link_torture import torture_link
 
@@ -51,7 +61,7 @@ def link(
     results = []
     for request in requests:
         build(request)
-        with progress(f"updating {request.board.name}", count, as_json) as report:
-            results.append(torture_link(request, count, seed, images, report))
+        with progress(f"updating {request.board.name}", count or None, as_json) as report:
+            results.append(torture_link(request, count, seed, images, report, ble))
     seconds = sum(r.seconds for r in results)
     conclude_runs("updates", results, _COLUMNS, seconds, seed, as_json)

@@ -78,14 +78,24 @@ class Packets:
 
 class Traffic(LocalLink):
     """The air itself, which counts what would be sent on LE 1M with the data length extended, but
-    for the empty packets that acknowledge."""
+    for the empty packets that acknowledge.
+
+    All are out of each other's reach from packet `cut_at` on, counted from 1, until `mend`."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
+        self.packets = 0
+        self.cut_at: int | None = None
+        self.is_cut = False
+
+    def mend(self) -> None:
+        self.cut_at, self.is_cut = None, False
 
     def send_advertising_pdu(self, sender_controller: Controller, packet: AdvertisingPdu) -> None:
         """bumble's controllers send no scan response; here it follows each advertisement."""
+        if self.is_cut:
+            return
         super().send_advertising_pdu(sender_controller, packet)
         response = sender_controller.le_legacy_advertiser.scan_response_data
         if isinstance(packet, AdvInd) and response:
@@ -100,8 +110,20 @@ class Traffic(LocalLink):
         transport: PhysicalTransport,
         data: bytes,
     ) -> None:
+        self.packets += 1
+        if self.packets == self.cut_at:
+            self.is_cut = True
+            asyncio.get_running_loop().call_soon(self._part)
+        if self.is_cut:
+            return
         self.bytes += len(data) + AROUND_BYTES * -(-len(data) // FRAGMENT_BYTES)
         super().send_acl_data(sender_controller, destination_address, transport, data)
+
+    def _part(self) -> None:
+        """What a supervision timeout tells both ends."""
+        for controller in self.controllers:
+            for connection in list(controller.le_connections.values()):
+                controller.on_le_disconnected(connection, HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
 
 
 class Peripheral:

@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from tinyseal.build.firmware import ROOT, Request
+from tinyseal.codegen.firmware import firmware_of
+from tinyseal.device.air import Traffic, on_air
 from tinyseal.device.bad_link import BadLink, Faults, Tally
 from tinyseal.device.links import Link, quiet_libraries
 from tinyseal.device.ota import RevertedError, update
@@ -28,6 +30,7 @@ from tinyseal.package.update import UpdateImage, read_set
 WORST: Final = 0.1  # share of frames that one kind of fault befalls
 NOISY: Final = 4  # one update in so many is over a noisy line, the others are cut
 NEW: Final = Version(1, 0, 0, 0)
+NAME: Final = "tortured"  # over BLE
 AT_ONCE: Final = {"host": 6, "qemu": 2, "rp2040js": 2, "unicorn": 2}  # by runner
 
 NOISE_PATIENCE_SECONDS: Final = 30.0
@@ -75,26 +78,31 @@ def torture_link(
     count: int,
     seed: int,
     images: Sequence[ImageName] = ("capsule",),
-    report: Callable[[int], None] = lambda done: None,
+    report: Callable[..., None] = lambda done, of: None,
+    ble: bool = False,
 ) -> LinkResult:
     """`count` updates of a board whose firmware is built, over a bad line each; one that is not
-    disturbed tells how many frames there are to cut at.
+    disturbed tells how many frames there are to cut at. 0: as many as cut it at every frame.
 
-    The same seed makes the same troubles; when they strike also depends on the machine.
+    The same seed makes the same troubles; when they strike also depends on the machine. Over `ble`
+    what is lost is the connection: its link layer repeats all else.
     """
     if request.board.runner is None:
         raise DeviceError(f"{request.board.name}: is not virtual")
+    if ble and firmware_of(request.board).radio_base is None:
+        raise DeviceError(f"{request.board.name}: has no line for BLE (radio_base in its profile)")
     with tempfile.TemporaryDirectory(prefix="tinyseal-link-") as folder, quiet_libraries():
         release = read_set([write_release(request, Path(folder), images)])
-        campaign = _Campaign(request, release, Path(folder), seed)
+        campaign = _Campaign(request, release, Path(folder), seed, ble)
         return asyncio.run(campaign.run(count, report))
 
 
-def troubles(frames: int, count: int, seed: int) -> list[Trouble]:
-    """Noise for one in NOISY, cuts for the others: at every frame, if there are enough."""
+def troubles(frames: int, count: int, seed: int, quiet: bool = False) -> list[Trouble]:
+    """Noise for one in NOISY unless it is a `quiet` line, cuts for the others: at every frame, if
+    there are enough; of count 0 there are."""
     rng = random.Random(seed)
-    noisy = -(-count // NOISY)
-    cuts = count - noisy
+    noisy = 0 if quiet else -(-count // NOISY) if count else -(-frames // (NOISY - 1))
+    cuts = count - noisy if count else frames
     made = [Trouble(Faults(*(rng.uniform(0, WORST) for _ in range(5)))) for _ in range(noisy)]
     start = rng.randrange(frames)
     stride = max(1, frames // max(1, cuts))
@@ -123,15 +131,43 @@ def write_release(
     return release
 
 
+class Line(Protocol):
+    """What may be cut, and is mended."""
+
+    @property
+    def is_cut(self) -> bool: ...
+    @property
+    def tally(self) -> Tally: ...
+    def mend(self) -> None: ...
+
+
+class BadAir:
+    """A radio that is out of reach from a packet on."""
+
+    def __init__(self, traffic: Traffic, cut_at: int | None) -> None:
+        self._traffic = traffic
+        self.mend = traffic.mend
+        traffic.cut_at = cut_at
+
+    @property
+    def is_cut(self) -> bool:
+        return self._traffic.is_cut
+
+    @property
+    def tally(self) -> Tally:
+        return Tally(frames=self._traffic.packets, bytes=self._traffic.bytes)
+
+
 class _Campaign:
     def __init__(
-        self, request: Request, images: Sequence[UpdateImage], folder: Path, seed: int
+        self, request: Request, images: Sequence[UpdateImage], folder: Path, seed: int, ble: bool
     ) -> None:
         self._request, self._images, self._folder, self._seed = request, images, folder, seed
+        self._ble = ble
         self._changed = len(images) // len(request.slots)  # images that an update changes
         self._baud = request.board.console.baud
 
-    async def run(self, count: int, report: Callable[[int], None]) -> LinkResult:
+    async def run(self, count: int, report: Callable[..., None]) -> LinkResult:
         started = time.monotonic()
         result = LinkResult(self._request.board.name)
         clean = await self._one("clean", Trouble())
@@ -141,7 +177,7 @@ class _Campaign:
                 "disturb"
             )
         result.frames = clean.tally.frames
-        made = troubles(result.frames, count, self._seed)
+        made = troubles(result.frames, count, self._seed, self._ble)
         result.cuts = len({t.cut_at for t in made if t.cut_at})
         assert self._request.board.runner is not None
         room = asyncio.Semaphore(AT_ONCE[self._request.board.runner.kind])
@@ -150,7 +186,7 @@ class _Campaign:
             async with room:
                 ending = await self._one(f"{number}", trouble)
             _add(result, number, trouble, ending)
-            report(result.count)
+            report(result.count, len(made))
 
         await asyncio.gather(*(one(i, t) for i, t in enumerate(made)))
         result.seconds = round(time.monotonic() - started, 1)
@@ -165,23 +201,39 @@ class _Campaign:
             good = Link(machine.port, self._baud)
             async with SmpDevice(good) as device:
                 await device.wait(BOOT_SECONDS)
-            line = BadLink(
-                machine.port, self._baud, self._folder / f"line-{name}", trouble.faults, rng,
-                trouble.cut_at,
-            )  # fmt: skip
-            async with line, _mending(line, trouble.mends):
-                outcome, fault = await self._disturbed(line, trouble)
+            async with (
+                self._line(machine, name, trouble, rng) as (line, link),
+                _mending(line, trouble.mends),
+            ):
+                outcome, fault = await self._disturbed(link, trouble)
             fault = fault or await self._afterwards(machine, good, outcome)
             return Ending(outcome, fault, line.tally)
 
-    async def _disturbed(self, line: BadLink, trouble: Trouble) -> tuple[str, str]:
+    @asynccontextmanager
+    async def _line(
+        self, machine: VirtualBoard, name: str, trouble: Trouble, rng: random.Random
+    ) -> AsyncIterator[tuple[Line, Link]]:
+        """A line in trouble, and how a tool finds it."""
+        if self._ble:
+            assert machine.radio is not None
+            with on_air({NAME: (machine.radio, self._baud)}) as air:
+                line = BadAir(air.traffic, trouble.cut_at)
+                yield line, Link(NAME, is_ble=True, hci=air.hci)
+            return
+        path = self._folder / f"line-{name}"
+        async with BadLink(
+            machine.port, self._baud, path, trouble.faults, rng, trouble.cut_at
+        ) as bad:
+            yield bad, Link(str(path), self._baud)
+
+    async def _disturbed(self, link: Link, trouble: Trouble) -> tuple[str, str]:
         """What the tool says of it, and what it should never have said or done."""
         gives_up = trouble.cut_at is not None and not trouble.mends
         patience = CUT_PATIENCE_SECONDS if gives_up else NOISE_PATIENCE_SECONDS
         try:
             async with (
                 asyncio.timeout(END_SECONDS),
-                SmpDevice(Link(str(line.port), self._baud), patience=patience) as device,
+                SmpDevice(link, patience=patience) as device,
             ):
                 boot = CUT_PATIENCE_SECONDS if gives_up else BOOT_SECONDS
                 await update(device, self._images, boot_seconds=boot)
@@ -217,7 +269,7 @@ class _Campaign:
 
 
 @asynccontextmanager
-async def _mending(line: BadLink, mends: bool) -> AsyncIterator[None]:
+async def _mending(line: Line, mends: bool) -> AsyncIterator[None]:
     """Has a cut line mended soon."""
 
     async def watch() -> None:

@@ -46,6 +46,7 @@ from tinyseal.errors import DeviceError
 
 PATIENCE_SECONDS: Final = 20.0  # without any answer, before the link counts as lost
 CONNECT_SECONDS: Final = 10.0
+CLOSE_SECONDS: Final = 1.0
 SELF_TEST_SECONDS: Final = 120.0  # one inference, on the slowest board
 FIRST_ANSWER_SECONDS: Final = 2.0  # until round trips have been measured
 MIN_ANSWER_SECONDS: Final = 0.4
@@ -403,7 +404,14 @@ class SmpDevice:
 
     async def _open(self) -> None:
         transport = self.link.transport()
-        await transport.connect(self._address(), CONNECT_SECONDS)
+        try:
+            await transport.connect(self._address(), CONNECT_SECONDS)
+        except asyncio.CancelledError as e:
+            # So bumble ends its requests where the peer is lost; nobody wanted this task to end.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise SMPTransportDisconnected(f"{self.link}: lost while connecting") from e
         self._transport = transport
         self._adopt_buffer()
 
@@ -426,8 +434,10 @@ class SmpDevice:
     async def _close(self) -> None:
         if self._transport is not None:
             await self.console_lines()
-            with contextlib.suppress(*self._lost):
-                await self._transport.disconnect()
+            # Over BLE it takes leave of a peer that may not be there any more.
+            with contextlib.suppress(*self._lost, TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._transport.disconnect()
         self._transport = None
 
     async def _reopen(self, deadline: float, problem: str) -> str:
