@@ -7,6 +7,8 @@
 #include "kernels/nn_quantize.h"
 #include "selftest.h"
 
+_Static_assert(sizeof(int) >= 4, "int has 16 bits here, as on AVR: the kernels would compute wrong");
+
 /* Where an arena lies may be said on the compiler's command line, for memory that is not the
  * default one: -D'TINYSEAL_ARENA_1_PLACE=__attribute__((section(".psram")))'. */
 #ifndef TINYSEAL_ARENA_0_PLACE
