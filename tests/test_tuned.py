@@ -1,12 +1,14 @@
 """Layers given to the tuned kernels have the reference's bytes: portable form and instructions."""
 
 import json
+import subprocess
 
 import pytest
 from typer.testing import CliRunner
 
 from support.tuned import layers, run_chains, run_layers
 from tinyseal.board import load_board
+from tinyseal.build.firmware import ROOT
 from tinyseal.cli import app
 from tinyseal.device.kernels import torture_kernels
 from tinyseal.errors import PlanError
@@ -58,3 +60,13 @@ def test_other_cores_take_none():
     graph = layers(1, 20)
     for step in plan(graph, load_board("host"), KernelSet.TUNED).steps:
         assert step.kernel.set is KernelSet.REFERENCE
+
+
+@pytest.mark.parametrize("options", ["-O0", "-Os", "-O2 -fno-omit-frame-pointer"])
+def test_compiles_with_other_peoples_flags(options, tmp_path):
+    """Exported sources do; a build may keep r7 for its frames."""
+    kernels = ROOT / "firmware/runtime/kernels"
+    for source in sorted(kernels.glob("nn_tuned_*.c")):
+        flags = ["-std=c11", "-mcpu=cortex-m4", "-mthumb", *options.split(), "-Werror", "-Wall"]
+        command = ["arm-none-eabi-gcc", *flags, f"-I{kernels}", "-c", str(source)]
+        subprocess.run([*command, "-o", str(tmp_path / "kernel.o")], check=True)

@@ -66,7 +66,8 @@ struct job {
 /* All of the fourteen registers hold weights, lines, sums or inputs. The rest lies on the
  * stack: start twice, multiplier, rounding, shift; then the job from out_step on. */
 #define RUN(LINE, SCALE_BOTH, SCALE)                              \
-    __asm__ volatile("add    r12, r0, #16\n\t"                    \
+    __asm__ volatile("push   {r7}\n\t" /* a frame pointer */      \
+                     "add    r12, r0, #16\n\t"                    \
                      "ldm    r12, {r1-r11, lr}\n\t"               \
                      "push   {r1-r11, lr}\n\t"                    \
                      "sub    sp, sp, #20\n\t"                     \
@@ -133,11 +134,12 @@ struct job {
                      "ldr    r4, [sp, #32]\n\t"                   \
                      "cmp    r4, r5\n\t"                          \
                      "bne    1b\n\t"                              \
-                     "add    sp, sp, #68"                         \
+                     "add    sp, sp, #68\n\t"                     \
+                     "pop    {r7}"                                \
                      : "+r"(r0)                                   \
                      :                                            \
-                     : "r1", "r2", "r3", "r4", "r5", "r6", "r7",  \
-                       "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory")
+                     : "r1", "r2", "r3", "r4", "r5", "r6", "r8",  \
+                       "r9", "r10", "r11", "r12", "lr", "cc", "memory")
 
 static __attribute__((noinline)) void run(const struct job *job, int32_t stride,
                                           int is_rectified)

@@ -78,6 +78,7 @@ static inline uint32_t load_weights(const int32_t *weights, int32_t step, int32_
 
 #define RUN_PAIRS(STEP)                                                                   \
     __asm__ volatile(                                                                     \
+        "push   {r7}\n\t" /* the frame pointer of some builds */                          \
         "ldm    r0, {r4-r12}\n\t"                                                         \
         "adr.w  r2, 3f\n\t"                                                               \
         "adr.w  r3, 4f\n\t"                                                               \
@@ -126,10 +127,11 @@ static inline uint32_t load_weights(const int32_t *weights, int32_t step, int32_
         "ldr    r0, [sp, #12]\n\t"           /* the pairs' end */                         \
         "cmp    r1, r0\n\t"                                                               \
         "bne    1b\n\t"                                                                   \
-        "add    sp, sp, #36"                                                              \
+        "add    sp, sp, #36\n\t"                                                          \
+        "pop    {r7}"                                                                     \
         : "+r"(r0), "+r"(r1)                                                              \
         :                                                                                 \
-        : "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr",      \
+        : "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr",            \
           "cc", "memory")
 
 static __attribute__((noinline)) void run_pairs(const struct nn_tuned_product_run *run,
