@@ -173,7 +173,8 @@ def test_functions_refuse_what_is_wrong(cmake, tmp_path):
 
 def test_a_damaged_weight_fails_the_self_test(tmp_path):
     """A test that always said yes would be worth nothing."""
-    export("cmake", "--model", ROOT / "tests/corpus/fully_connected.tflite", tmp_path / "lib")
+    model = ROOT / "tests/corpus/fully_connected.tflite"
+    export("cmake", "--model", model, "--kernels", "reference", tmp_path / "lib")
     capsule = tmp_path / "lib/src/capsule.c"
     weight = re.compile(r"(int8_t layer_0_weights\[[^{]*\{\s*)(-?\d+)")
     text, changes = weight.subn(
