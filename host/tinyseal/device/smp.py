@@ -13,7 +13,7 @@ import hashlib
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
@@ -166,6 +166,19 @@ class SmpError(DeviceError):
     def is_unsupported(self) -> bool:
         """The device has no such group or command."""
         return self.group is None and self.rc == MGMT_ERR.ENOTSUP
+
+
+@contextlib.contextmanager
+def _lost_is_no_cancel(link: Link) -> Iterator[None]:
+    """bumble cancels what waits for a peer that is lost: that is an error here, and no wish of
+    somebody's that this task should end."""
+    try:
+        yield
+    except asyncio.CancelledError as e:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise SMPTransportDisconnected(f"{link}: lost") from e
 
 
 class SmpDevice:
@@ -404,14 +417,8 @@ class SmpDevice:
 
     async def _open(self) -> None:
         transport = self.link.transport()
-        try:
+        with _lost_is_no_cancel(self.link):
             await transport.connect(self._address(), CONNECT_SECONDS)
-        except asyncio.CancelledError as e:
-            # So bumble ends its requests where the peer is lost; nobody wanted this task to end.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise SMPTransportDisconnected(f"{self.link}: lost while connecting") from e
         self._transport = transport
         self._adopt_buffer()
 
@@ -437,7 +444,8 @@ class SmpDevice:
             # Over BLE it takes leave of a peer that may not be there any more.
             with contextlib.suppress(*self._lost, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._transport.disconnect()
+                    with _lost_is_no_cancel(self.link):
+                        await self._transport.disconnect()
         self._transport = None
 
     async def _reopen(self, deadline: float, problem: str) -> str:
