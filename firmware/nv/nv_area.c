@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define READ_BYTES 128u
+
 static int is_inside(const struct nv_area *area, uint32_t offset, uint32_t len)
 {
     return offset <= area->bytes && len <= area->bytes - offset;
@@ -83,23 +85,21 @@ int nv_area_erase(const struct nv_area *area, uint32_t offset)
 
 int nv_area_is_erased(const struct nv_area *area, uint32_t offset, uint32_t len)
 {
-    uint32_t words[32];
+    uint8_t bytes[READ_BYTES];
 
     while (len > 0) {
-        const uint32_t part = len < sizeof words ? len : (uint32_t)sizeof words;
-        const uint32_t count = (part - 1) / (uint32_t)sizeof words[0] + 1;
-        uint32_t ones = UINT32_MAX;
-
-        words[count - 1] = UINT32_MAX; /* of which not all may be read */
-        const int err = nv_area_read(area, offset, words, part);
+        const uint32_t part = len < sizeof bytes ? len : (uint32_t)sizeof bytes;
+        const int err = nv_area_read(area, offset, bytes, part);
 
         if (err) {
             return err;
         }
-        for (uint32_t i = 0; i < count; i++) {
-            ones &= words[i];
+        uint32_t ones = 0xff;
+
+        for (uint32_t i = 0; i < part; i++) {
+            ones &= bytes[i];
         }
-        if (ones != UINT32_MAX) {
+        if (ones != 0xff) {
             return 0;
         }
         offset += part;
