@@ -13,13 +13,13 @@ from tinyseal.build.firmware import ROOT
 
 SMALL = Path("tests/corpus/chain.tflite")
 M4_BYTES = 16 * 1024
-FEATHER_BYTES = 17 * 1024  # besides a PLL it starts a serial NOR, from which it loads to RAM
+STM32_BYTES = 17 * 1024  # they start a PLL, and one of them the serial NOR that it loads from
 BUDGET_BYTES = 24 * 1024  # of every other bootloader, with what its profile asks for
 
 
 def most_bytes(board: Board) -> int:
-    if board.name == "stm32f405":
-        return FEATHER_BYTES
+    if board.name in ("stm32f405", "stm32l475"):
+        return STM32_BYTES
     return M4_BYTES if board.core is Core.M4 else BUDGET_BYTES
 
 
