@@ -130,7 +130,7 @@ def test_bytes_nobody_listens_to_are_lost_and_block_nothing():
 
 
 def test_what_needs_qemu_says_so():
-    with pytest.raises(DeviceError, match="no QEMU board, and only QEMU counts instructions"):
+    with pytest.raises(DeviceError, match="only boards under QEMU and rp2040js count instructions"):
         bench(firmware("host", SMALL))
     with pytest.raises(DeviceError, match="no QEMU board"):
         power_up(BOARD, flashtest(BOARD), extra=["-S"])

@@ -454,11 +454,11 @@ def test_a_burst_during_an_inference_arrives(name, tmp_path):
             board.client.load(index, bytes(tensor.bytes))
         wire = Wire(board)
         text = "x" * 1000
-        board.client.raw(b"infer 10\n")
+        board.client.raw(b"infer 200\n")  # still under way when the last byte has come
         wire.send(0, 0, True, {"d": text})
         board.client.raw(b"echo afterwards\n")
         assert wire.receive() == {"r": text}
-        assert board.client.line(60.0).startswith("ok 10 ")
+        assert board.client.line(60.0).startswith("ok 200 ")
         assert board.client.line(20.0) == "ok afterwards"
         kept = wire.ask(2, 0, body={"name": "console"})["fields"]
         wire.close()

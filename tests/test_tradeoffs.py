@@ -87,7 +87,7 @@ def every_plan(graph, monkeypatch):
 
 
 def test_the_search_finds_what_trying_everything_finds(monkeypatch, campaign):
-    tried = 0
+    tried, budgets, missed = 0, 0, 0
     for seed in range(150 * campaign):
         graph = import_tflite(random_network(np.random.default_rng([12, seed]), 12), "m")
         figures = {(sum(p.arena_bytes), p.instructions) for p in every_plan(graph, monkeypatch)}
@@ -97,10 +97,13 @@ def test_the_search_finds_what_trying_everything_finds(monkeypatch, campaign):
         for ram in sorted({size for size, _ in figures}):
             made = plan(graph, M4, goal=Goal(ram=ram))
             least = min(cost for size, cost in figures if size <= ram)
-            assert made.instructions == least, (seed, ram)
+            assert least <= made.instructions <= 1.2 * least, (seed, ram)
+            budgets += 1
+            missed += made.instructions > least
         lean = plan(graph, M4, goal=Goal(Optimise.RAM))
         assert (sum(lean.arena_bytes), lean.instructions) == min(figures), seed
     assert tried > 5 * campaign
+    assert missed <= 0.1 * budgets, "the search is a search, but a good one"
 
 
 @pytest.mark.parametrize("goal", [Goal(Optimise.SIZE), Goal(Optimise.RAM)])

@@ -328,7 +328,7 @@ static int infer_once(uint64_t *ticks, model_teller tell)
     return STATUS_OK;
 }
 
-static int infer(uint32_t n, uint64_t *ticks, model_teller tell)
+static int infer_times(uint32_t n, uint64_t *ticks, model_teller tell)
 {
     int err = capsule == &none                ? STATUS_EMODEL
               : !inputs_are_loaded()          ? STATUS_EINPUT
@@ -345,12 +345,12 @@ static int infer(uint32_t n, uint64_t *ticks, model_teller tell)
 
 int model_infer(uint32_t n, uint64_t *ticks)
 {
-    return infer(n, ticks, NULL);
+    return infer_times(n, ticks, NULL);
 }
 
 int model_time(model_teller tell, uint64_t *ticks)
 {
-    return infer(1, ticks, tell);
+    return infer_times(1, ticks, tell);
 }
 
 int model_self_test(uint32_t *crc)

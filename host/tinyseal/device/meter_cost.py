@@ -80,7 +80,7 @@ def meter_cost(
     with tempfile.TemporaryDirectory(prefix="tinyseal-meter-") as folder:
         run = _Run(metered, vendor, sell, Path(folder))
         progress("queries")
-        charges = run.count("model_infer", "metering_charge", run.queries)
+        charges = run.count("infer_times", "metering_charge", run.queries)
         progress("redeem")
         redeem = run.count("redeem", "meter_redeem", run.redeem)
         progress("receipt")
