@@ -256,7 +256,7 @@ def test_a_killed_tool_goes_on_where_it_was(number, tmp_path):
     with on(FAST) as (request, machine), Relay(machine.port, tmp_path / "line") as relay:
         release = write_set(request, tmp_path / "release")
         tool = start_tool("update", release, "--port", relay.port)
-        wait_for(lambda: relay.passed > 8_000)
+        wait_for(lambda: relay.passed > 24_000)
         code, told = ota("state", "--port", relay.port)  # the line is the tool's
         assert code == 4 and f"(process {tool.pid})" in told["reason"]
         tool.send_signal(number)
