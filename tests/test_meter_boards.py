@@ -251,4 +251,4 @@ def test_a_query_costs_less_than_a_hundredth_of_spotting_a_keyword():
     assert 0 < told["charge"] < told["amortised"] < told["opening"]
     assert told["percent"] < 1
     assert 0 < told["ram_bytes"] <= 256
-    assert told["flash_bytes"]["meter"] + told["flash_bytes"]["meter_voucher"] <= 2304
+    assert told["flash_bytes"]["meter"] + told["flash_bytes"]["meter_voucher"] <= 2048

@@ -21,7 +21,7 @@
 #define WINDOW_AT 44u   /* bit i: serial - 1 - i is redeemed, too */
 #define ACCOUNT_BYTES 48u
 
-#define TAG_BYTES 16u
+#define TAG_BYTES 16u /* of SHA256_BYTES, for which a record in RAM has room */
 #define BOOK_BYTES (ACCOUNTS_AT + METER_ACCOUNTS * ACCOUNT_BYTES)
 #define NONE 0xffu
 #define WINDOW 32u
@@ -80,51 +80,56 @@ static int tag_of(const struct meter *meter, const uint8_t *record, uint32_t len
     return err;
 }
 
-/* The length of a record by its own count of accounts; 0 if that is impossible. */
 static uint32_t record_bytes(const uint8_t *record, uint32_t accounts_at)
 {
-    const uint32_t count = record[COUNT_AT];
-
-    return count <= METER_ACCOUNTS ? accounts_at + count * ACCOUNT_BYTES : 0;
+    return accounts_at + record[COUNT_AT] * ACCOUNT_BYTES;
 }
 
-/* Reads a record and its tag. Returns its bytes without the tag, 0 if there is none. */
+/* Reads a record and its tag. Returns its bytes without the tag; 0, and zeros before the accounts,
+ * if there is none. */
 static int load_record(const struct meter *meter, uint16_t key, uint8_t *record,
                        uint32_t accounts_at)
 {
     uint8_t tag[SHA256_BYTES];
     uint32_t len;
+
+    memset(record, 0, accounts_at);
     int err = nv_kv_get(&meter->storage, key, record,
                         accounts_at + METER_ACCOUNTS * ACCOUNT_BYTES + TAG_BYTES, &len);
 
     if (err || len == NV_KV_ABSENT) {
         return err == NV_KV_ERANGE ? METER_ERECORDS : err;
     }
-    if (len < accounts_at + TAG_BYTES || len - TAG_BYTES != record_bytes(record, accounts_at)) {
+    /* What was read is no longer than METER_ACCOUNTS accounts, so neither is what passes. */
+    if (len != record_bytes(record, accounts_at) + TAG_BYTES) {
         return METER_ERECORDS;
     }
-    err = tag_of(meter, record, len - TAG_BYTES, tag);
+    len -= TAG_BYTES;
+    err = tag_of(meter, record, len, tag);
     if (err) {
         return err;
     }
-    return crypto_verify16(tag, record + len - TAG_BYTES) == 0 ? (int)(len - TAG_BYTES)
-                                                               : METER_ERECORDS;
+    return crypto_verify16(tag, record + len) == 0 ? (int)len : METER_ERECORDS;
 }
 
-/* Record has room for the tag. */
-static int store_record(struct meter *meter, uint16_t key, uint8_t *record, uint32_t len)
+/* The record has room for a whole tag. */
+static int store_record(struct meter *meter, uint16_t key, uint8_t *record, uint32_t accounts_at)
 {
-    uint8_t tag[SHA256_BYTES];
+    const uint32_t len = record_bytes(record, accounts_at);
     const uint32_t openings = meter->storage.sequence / 2; /* the banks take turns */
-    int err = openings < meter->queries.endurance_cycles ? 0 : METER_EWORN;
 
-    err = err ? err : tag_of(meter, record, len, tag);
+    if (openings >= meter->queries.endurance_cycles) {
+        return METER_EWORN;
+    }
+    int err = tag_of(meter, record, len, record + len);
+
     if (err) {
         return err;
     }
-    memcpy(record + len, tag, TAG_BYTES);
     err = nv_kv_set(&meter->storage, key, record, len + TAG_BYTES);
-    meter->status = err ? err : meter->status; /* which of the two is there only a mount tells */
+    if (err) {
+        meter->status = err; /* which of the two is there only a mount tells */
+    }
     return err;
 }
 
@@ -133,28 +138,21 @@ static uint8_t *account(uint8_t *book, uint32_t index)
     return book + ACCOUNTS_AT + index * ACCOUNT_BYTES;
 }
 
-static uint32_t left_of(const uint8_t *account)
+/* Charges what is due to the accounts in service. Returns what they cannot pay. */
+static uint32_t pay(uint8_t *book, uint32_t due)
 {
-    return load_le(account + CREDITED_AT) - load_le(account + SPENT_AT);
-}
+    for (uint32_t which = MODEL_AT; which <= FAMILY_AT; which++) {
+        if (book[which] < book[COUNT_AT]) {
+            uint8_t *const from = account(book, book[which]);
+            const uint32_t spent = load_le(from + SPENT_AT);
+            const uint32_t left = load_le(from + CREDITED_AT) - spent;
+            const uint32_t part = due < left ? due : left;
 
-/* What the account that the book has at `which` can pay. */
-static uint32_t left_at(uint8_t *book, uint32_t which)
-{
-    return book[which] < book[COUNT_AT] ? left_of(account(book, book[which])) : 0;
-}
-
-static uint32_t pay(uint8_t *book, uint32_t which, uint32_t due)
-{
-    const uint32_t left = left_at(book, which);
-    const uint32_t part = due < left ? due : left;
-
-    if (part > 0) {
-        uint8_t *const spent = account(book, book[which]) + SPENT_AT;
-
-        store_le(spent, load_le(spent) + part);
+            store_le(from + SPENT_AT, spent + part);
+            due -= part;
+        }
     }
-    return due - part;
+    return due;
 }
 
 /* Loads the book and charges what the counter has gone since to the accounts in service then. */
@@ -166,7 +164,7 @@ static int load_book(const struct meter *meter, uint8_t *book)
     if (len < 0) {
         return len;
     }
-    if (len == 0 || book[0] != BOOK_FORM) {
+    if (book[0] != BOOK_FORM) {
         return METER_ERECORDS;
     }
     for (uint32_t i = 0; i < book[COUNT_AT]; i++) {
@@ -176,8 +174,7 @@ static int load_book(const struct meter *meter, uint8_t *book)
     }
     const uint32_t began = load_le(book + BEGAN_AT);
 
-    if (counter < began
-        || pay(book, FAMILY_AT, pay(book, MODEL_AT, counter - began)) > 0) {
+    if (counter < began || pay(book, counter - began) > 0) {
         return METER_EROLLBACK;
     }
     store_le(book + BEGAN_AT, counter);
@@ -194,70 +191,66 @@ static uint8_t find(uint8_t *book, const uint8_t *subject)
     return NONE;
 }
 
-static int store_book(struct meter *meter, uint8_t *book)
+/* Puts the accounts in service into the book. Returns whether they are others than before. */
+static int choose(const struct meter *meter, uint8_t *book)
 {
-    return store_record(meter, NV_KEYS_METER_BOOK, book, record_bytes(book, ACCOUNTS_AT));
+    const uint8_t model = book[MODEL_AT], family = book[FAMILY_AT];
+
+    book[MODEL_AT] = find(book, meter->model_id);
+    book[FAMILY_AT] = find(book, meter->family);
+    return book[MODEL_AT] != model || book[FAMILY_AT] != family;
 }
 
+/* Up to where the book, which this uses up, can pay for what the counter may still count. */
 static void set_limit(struct meter *meter, uint8_t *book)
 {
-    const uint64_t limit = (uint64_t)nv_counter_value(&meter->queries)
-                           + left_at(book, MODEL_AT) + left_at(book, FAMILY_AT);
-
-    meter->limit = limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit;
+    meter->limit = UINT32_MAX - pay(book, UINT32_MAX - nv_counter_value(&meter->queries));
 }
 
-/* Up to where the anchor says that the counter surely was, and where it is burnt next. */
-static int look_at_anchor(struct meter *meter)
+/* Burns what the counter has earned, and says where it earns the next bit. */
+static int burn(struct meter *meter)
 {
-    const int32_t burnt = meter->otp ? meter->otp->burnt() : 0;
+    const struct hal_otp *const otp = meter->otp;
+    const uint32_t each = meter->queries_per_bit;
 
     meter->next_burn = UINT32_MAX;
+    if (!otp) {
+        return 0;
+    }
+    const uint32_t earned = nv_counter_value(&meter->queries) / each;
+    int32_t burnt = otp->burnt();
+
+    while (burnt >= 0 && (uint32_t)burnt < earned && (uint32_t)burnt < otp->bits) {
+        const int err = otp->burn();
+
+        burnt = err ? err : otp->burnt();
+    }
     if (burnt < 0) {
         return (int)burnt;
     }
-    if (nv_counter_value(&meter->queries) / meter->queries_per_bit < (uint32_t)burnt) {
+    if ((uint32_t)burnt > earned) {
         return METER_EROLLBACK;
     }
-    /* The counter is past burnt * queries_per_bit, so only the sum might not fit. */
-    if (meter->otp && (uint32_t)burnt < meter->otp->bits
-        && (uint32_t)burnt < UINT32_MAX / meter->queries_per_bit) {
-        meter->next_burn = ((uint32_t)burnt + 1) * meter->queries_per_bit;
+    /* earned * each is no more than the counter, so only the sum might not fit. */
+    if ((uint32_t)burnt < otp->bits && earned < UINT32_MAX / each) {
+        meter->next_burn = (earned + 1) * each;
     }
     return 0;
-}
-
-/* Burns what the counter has earned. */
-static int burn(struct meter *meter)
-{
-    int err = 0;
-
-    while (!err && nv_counter_value(&meter->queries) >= meter->next_burn) {
-        err = meter->otp->burn();
-        err = err ? err : look_at_anchor(meter);
-    }
-    return err;
 }
 
 /* All of a mount but the counter's. */
 static int open(struct meter *meter)
 {
-    uint8_t book[BOOK_BYTES + TAG_BYTES];
+    uint8_t book[BOOK_BYTES + SHA256_BYTES];
     int err = nv_kv_mount(&meter->storage);
 
     err = err ? err : load_book(meter, book);
-    err = err ? err : look_at_anchor(meter);
     err = err ? err : burn(meter);
     if (err) {
         return err;
     }
-    const uint8_t model = find(book, meter->model_id);
-    const uint8_t family = find(book, meter->family);
-
-    if (model != book[MODEL_AT] || family != book[FAMILY_AT]) {
-        book[MODEL_AT] = model;
-        book[FAMILY_AT] = family;
-        err = store_book(meter, book);
+    if (choose(meter, book)) {
+        err = store_record(meter, NV_KEYS_METER_BOOK, book, ACCOUNTS_AT);
     }
     set_limit(meter, book);
     return err;
@@ -300,7 +293,9 @@ int meter_reserve(struct meter *meter, uint32_t count)
     count = count < meter->limit - counter ? count : meter->limit - counter;
     int err = nv_counter_advance(&meter->queries, count);
 
-    err = err ? err : burn(meter);
+    if (!err && counter + count >= meter->next_burn) {
+        err = burn(meter);
+    }
     if (err) {
         meter->status = err; /* whether it is spent only a mount tells */
         return err;
@@ -329,9 +324,8 @@ uint32_t meter_balance(const struct meter *meter)
     return meter->reserved + (meter->limit > counter ? meter->limit - counter : 0);
 }
 
-/* Whether one of the vendors signed the voucher for this subject. */
-static int is_signed(const struct meter *meter, const struct meter_voucher *voucher,
-                     const uint8_t *device_id, const uint8_t *subject)
+/* Whether one of the vendors signed the voucher for the subject that it holds. */
+static int is_signed(const struct meter *meter, const struct meter_voucher *voucher)
 {
     uint8_t keys[NV_KEYS_MAX_VENDOR_KEYS * ED25519_PUBLIC_BYTES];
     uint32_t len;
@@ -341,7 +335,7 @@ static int is_signed(const struct meter *meter, const struct meter_voucher *vouc
         return err ? err : METER_EIDENTITY;
     }
     for (uint32_t at = 0; len - at >= ED25519_PUBLIC_BYTES; at += ED25519_PUBLIC_BYTES) {
-        if (meter_voucher_check(voucher, keys + at, device_id, subject) == ED25519_GOOD) {
+        if (meter_voucher_check(voucher, keys + at) == ED25519_GOOD) {
             return 0;
         }
     }
@@ -349,23 +343,17 @@ static int is_signed(const struct meter *meter, const struct meter_voucher *vouc
 }
 
 /* For which subject the voucher is: the model in service, its family, or one with an account. */
-static int subject_of(const struct meter *meter, const struct meter_voucher *voucher,
-                      uint8_t *book, const uint8_t **subject)
+static int find_subject(const struct meter *meter, struct meter_voucher *voucher, uint8_t *book)
 {
-    uint8_t device_id[NV_KEYS_DEVICE_ID_BYTES];
-    int err = identity(meter, NV_KEYS_DEVICE_ID, device_id, sizeof device_id);
+    int err = METER_EMODEL;
 
-    if (err) {
-        return err;
-    }
-    if (!meter_voucher_names_device(voucher, device_id)) {
-        return METER_EDEVICE;
-    }
-    err = METER_EMODEL;
     for (uint32_t i = 0; i < 2u + book[COUNT_AT]; i++) {
-        *subject = i == 0 ? meter->model_id : (i == 1 ? meter->family : account(book, i - 2));
-        if (meter_voucher_names(voucher, *subject)) {
-            err = is_signed(meter, voucher, device_id, *subject);
+        const uint8_t *const subject =
+            i == 0 ? meter->model_id : (i == 1 ? meter->family : account(book, i - 2));
+
+        if (memcmp(voucher->message + METER_VOUCHER_NAMES_SUBJECT_AT, subject, 2) == 0) {
+            memcpy(voucher->message + METER_VOUCHER_SUBJECT_AT, subject, METER_SUBJECT_BYTES);
+            err = is_signed(meter, voucher);
             if (err != METER_ESIGNATURE) {
                 return err;
             }
@@ -385,7 +373,7 @@ static int mark(uint8_t *account, uint32_t serial)
 
         /* What was the highest becomes a bit; a new account's 0 is no serial, but no voucher has
          * it either. */
-        window = step > WINDOW ? 0 : (step == WINDOW ? 0 : window << step) | 1u << (step - 1);
+        window = step > WINDOW ? 0 : (window << 1 | 1u) << (step - 1);
         store_le(account + SERIAL_AT, serial);
     } else {
         const uint32_t below = highest - serial;
@@ -413,30 +401,35 @@ static uint8_t *open_account(const struct meter *meter, uint8_t *book, const uin
         memcpy(account(book, index), subject, METER_SUBJECT_BYTES);
         book[COUNT_AT]++;
     }
-    book[MODEL_AT] = find(book, meter->model_id);
-    book[FAMILY_AT] = find(book, meter->family);
+    (void)choose(meter, book);
     return account(book, index);
 }
 
 int meter_redeem(struct meter *meter, const uint8_t *bytes, uint32_t len)
 {
-    uint8_t book[BOOK_BYTES + TAG_BYTES];
+    uint8_t book[BOOK_BYTES + SHA256_BYTES];
     struct meter_voucher voucher;
-    const uint8_t *subject;
     int err = meter_voucher_read(&voucher, bytes, len);
 
-    if (err || meter->status) {
-        return err ? err : meter->status;
+    err = err ? err : meter->status;
+    err = err ? err : load_book(meter, book);
+    err = err ? err
+              : identity(meter, NV_KEYS_DEVICE_ID, voucher.message + METER_VOUCHER_DEVICE_AT, NV_KEYS_DEVICE_ID_BYTES);
+    if (err) {
+        return err;
     }
-    err = load_book(meter, book);
-    err = err ? err : subject_of(meter, &voucher, book, &subject);
+    if (memcmp(voucher.message + METER_VOUCHER_NAMES_DEVICE_AT,
+               voucher.message + METER_VOUCHER_DEVICE_AT, 2) != 0) {
+        return METER_EDEVICE;
+    }
+    err = find_subject(meter, &voucher, book);
     if (err) {
         return err;
     }
     if (nv_counter_value(&meter->queries) > voucher.not_after) {
         return METER_ELATE;
     }
-    uint8_t *const to = open_account(meter, book, subject);
+    uint8_t *const to = open_account(meter, book, voucher.message + METER_VOUCHER_SUBJECT_AT);
 
     if (!to || voucher.quantity > UINT32_MAX - load_le(to + CREDITED_AT)) {
         return METER_EFULL;
@@ -446,7 +439,7 @@ int meter_redeem(struct meter *meter, const uint8_t *bytes, uint32_t len)
         return err;
     }
     store_le(to + CREDITED_AT, load_le(to + CREDITED_AT) + voucher.quantity);
-    err = store_book(meter, book);
+    err = store_record(meter, NV_KEYS_METER_BOOK, book, ACCOUNTS_AT);
     if (!err) {
         set_limit(meter, book);
     }
@@ -475,43 +468,38 @@ int meter_identity(const struct meter *meter, uint8_t id[NV_KEYS_DEVICE_ID_BYTES
     return err;
 }
 
-/* Makes `receipt` the one after the last, of what the book says now. 0 if it says nothing new. */
-static int next_receipt(struct meter *meter, uint8_t *receipt, int last)
+/* Makes `receipt` the one after the last, which had `last` bytes, of what the book says now; unless
+ * it says nothing new. Returns its bytes. */
+static int next_receipt(struct meter *meter, uint8_t *receipt, uint32_t last)
 {
-    uint8_t book[BOOK_BYTES + TAG_BYTES];
-    uint8_t next[RECEIPT_BYTES + TAG_BYTES];
-    struct sha256 hash;
+    uint8_t book[BOOK_BYTES + SHA256_BYTES];
+    uint8_t next[RECEIPT_BYTES + SHA256_BYTES];
     int err = load_book(meter, book);
-    const int32_t burnt = meter->otp ? meter->otp->burnt() : -1;
 
+    err = err ? err : identity(meter, NV_KEYS_DEVICE_ID, next + DEVICE_AT, NV_KEYS_DEVICE_ID_BYTES);
     if (err) {
         return err;
     }
     const uint32_t len = record_bytes(book, RECEIPT_ACCOUNTS_AT);
 
-    memset(next, 0, RECEIPT_ACCOUNTS_AT);
+    memcpy(next + SEQUENCE_AT, receipt + SEQUENCE_AT, RECEIPT_ACCOUNTS_AT - SEQUENCE_AT);
     memcpy(next, book, DEVICE_AT);
     next[0] = RECEIPT_FORM;
-    err = identity(meter, NV_KEYS_DEVICE_ID, next + DEVICE_AT, NV_KEYS_DEVICE_ID_BYTES);
-    store_le(next + SEQUENCE_AT, last ? load_le(receipt + SEQUENCE_AT) : 0);
     store_le(next + COUNTER_AT, nv_counter_value(&meter->queries));
-    store_le(next + ANCHOR_AT, (uint32_t)burnt);
+    store_le(next + ANCHOR_AT, meter->otp ? (uint32_t)meter->otp->burnt() : UINT32_MAX);
     memcpy(next + RECEIPT_ACCOUNTS_AT, account(book, 0), len - RECEIPT_ACCOUNTS_AT);
-    if (err) {
-        return err;
-    }
-    if (last) {
-        memcpy(next + PREVIOUS_AT, receipt + PREVIOUS_AT, SHA256_BYTES);
-        if ((uint32_t)last == len && memcmp(next, receipt, len) == 0) {
-            return 0;
+    if (memcmp(next, receipt, len) != 0) {
+        if (last > 0) {
+            struct sha256 hash;
+
+            sha256_init(&hash);
+            sha256_update(&hash, receipt, last);
+            sha256_final(&hash, next + PREVIOUS_AT);
         }
-        sha256_init(&hash);
-        sha256_update(&hash, receipt, (uint32_t)last);
-        sha256_final(&hash, next + PREVIOUS_AT);
+        store_le(next + SEQUENCE_AT, load_le(next + SEQUENCE_AT) + 1);
+        err = store_record(meter, NV_KEYS_METER_RECEIPT, next, RECEIPT_ACCOUNTS_AT);
+        memcpy(receipt, next, len);
     }
-    store_le(next + SEQUENCE_AT, load_le(next + SEQUENCE_AT) + 1);
-    err = store_record(meter, NV_KEYS_METER_RECEIPT, next, len);
-    memcpy(receipt, next, len);
     return err ? err : (int)len;
 }
 
@@ -521,16 +509,14 @@ int meter_receipt(struct meter *meter, uint32_t have, uint8_t receipt[METER_RECE
     uint8_t message[CONTEXT_BYTES + RECEIPT_BYTES];
     int len = load_record(meter, NV_KEYS_METER_RECEIPT, receipt, RECEIPT_ACCOUNTS_AT);
 
-    if (len < 0 || (len > 0 && receipt[0] != RECEIPT_FORM)) {
-        return len < 0 ? len : METER_ERECORDS;
+    if (len > 0 && receipt[0] != RECEIPT_FORM) {
+        return METER_ERECORDS;
     }
-    if (len == 0 || load_le(receipt + SEQUENCE_AT) == have) {
-        const int made = next_receipt(meter, receipt, len);
-
-        if (made < 0) {
-            return made;
-        }
-        len = made > 0 ? made : len;
+    if (len == 0 || (len > 0 && load_le(receipt + SEQUENCE_AT) == have)) {
+        len = next_receipt(meter, receipt, (uint32_t)len);
+    }
+    if (len < 0) {
+        return len;
     }
     const int err = identity(meter, NV_KEYS_DEVICE_KEY, seed, sizeof seed);
 

@@ -5,7 +5,8 @@
 
 #define FORM 0x10u
 #define FORM_NOT_AFTER 0x01u /* four more bytes */
-#define SIGNED_BYTES 13u
+#define OWN_MIN_BYTES 13u
+#define OWN_MAX_BYTES 17u
 #define SERIAL_AT 5u
 #define QUANTITY_AT 9u
 #define NOT_AFTER_AT 13u
@@ -14,7 +15,12 @@
 #define MAX_GROUPS 19u
 
 static const char context[] = "tinyseal voucher";
-#define CONTEXT_BYTES (sizeof context - 1)
+
+_Static_assert(sizeof context - 1 == METER_VOUCHER_DEVICE_AT
+                   && OWN_MAX_BYTES + ED25519_SIGNATURE_BYTES == METER_VOUCHER_MAX_BYTES
+                   && METER_VOUCHER_OWN_AT + OWN_MAX_BYTES
+                          == sizeof((struct meter_voucher *)0)->message,
+               "in meter_voucher.h");
 
 static inline __attribute__((always_inline)) uint32_t load_le(const uint8_t *p)
 {
@@ -23,23 +29,22 @@ static inline __attribute__((always_inline)) uint32_t load_le(const uint8_t *p)
 
 int meter_voucher_read(struct meter_voucher *voucher, const uint8_t *bytes, uint32_t len)
 {
-    uint32_t signed_bytes = SIGNED_BYTES;
-
-    if (len < SIGNED_BYTES || (bytes[0] & ~FORM_NOT_AFTER) != FORM) {
+    if (len == 0 || (bytes[0] & ~FORM_NOT_AFTER) != FORM) {
         return METER_EFORM;
     }
-    if (bytes[0] & FORM_NOT_AFTER) {
-        signed_bytes += 4;
-    }
-    if (len != signed_bytes + ED25519_SIGNATURE_BYTES) {
+    const uint32_t own = bytes[0] & FORM_NOT_AFTER ? OWN_MAX_BYTES : OWN_MIN_BYTES;
+
+    if (len != own + ED25519_SIGNATURE_BYTES) {
         return METER_EFORM;
     }
     voucher->serial = load_le(bytes + SERIAL_AT);
     voucher->quantity = load_le(bytes + QUANTITY_AT);
     voucher->not_after =
         bytes[0] & FORM_NOT_AFTER ? load_le(bytes + NOT_AFTER_AT) : UINT32_MAX;
-    voucher->signed_bytes = signed_bytes;
-    voucher->bytes = bytes;
+    voucher->signature = bytes + own;
+    voucher->signed_bytes = METER_VOUCHER_OWN_AT + own;
+    memcpy(voucher->message, context, METER_VOUCHER_DEVICE_AT);
+    memcpy(voucher->message + METER_VOUCHER_OWN_AT, bytes, own);
     return voucher->serial > 0 && voucher->quantity > 0 ? 0 : METER_EFORM;
 }
 
@@ -112,24 +117,4 @@ int meter_voucher_decode(const char *text, uint32_t chars,
         }
     }
     return (int)len;
-}
-
-enum ed25519_verdict meter_voucher_check(const struct meter_voucher *voucher,
-                                         const uint8_t vendor_key[ED25519_PUBLIC_BYTES],
-                                         const uint8_t device_id[NV_KEYS_DEVICE_ID_BYTES],
-                                         const uint8_t subject[METER_SUBJECT_BYTES])
-{
-    uint8_t message[CONTEXT_BYTES + NV_KEYS_DEVICE_ID_BYTES + METER_SUBJECT_BYTES
-                    + SIGNED_BYTES + 4];
-    uint8_t *const at_device = message + CONTEXT_BYTES;
-    uint8_t *const at_subject = at_device + NV_KEYS_DEVICE_ID_BYTES;
-    uint8_t *const at_own = at_subject + METER_SUBJECT_BYTES;
-
-    memcpy(message, context, CONTEXT_BYTES);
-    memcpy(at_device, device_id, NV_KEYS_DEVICE_ID_BYTES);
-    memcpy(at_subject, subject, METER_SUBJECT_BYTES);
-    memcpy(at_own, voucher->bytes, voucher->signed_bytes);
-    return ed25519_check(vendor_key, message,
-                         (size_t)(at_own - message) + voucher->signed_bytes,
-                         voucher->bytes + voucher->signed_bytes);
 }

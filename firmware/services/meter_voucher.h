@@ -19,15 +19,23 @@ enum {
 #define METER_VOUCHER_MAX_BYTES 81u
 #define METER_VOUCHER_MAX_CHARS 200u /* of text, blanks and dashes included */
 
+/* What is signed: a context, the device's id, a subject, the voucher's own bytes. */
+#define METER_VOUCHER_DEVICE_AT 16u
+#define METER_VOUCHER_SUBJECT_AT (METER_VOUCHER_DEVICE_AT + NV_KEYS_DEVICE_ID_BYTES)
+#define METER_VOUCHER_OWN_AT (METER_VOUCHER_SUBJECT_AT + METER_SUBJECT_BYTES)
+#define METER_VOUCHER_NAMES_DEVICE_AT (METER_VOUCHER_OWN_AT + 1u) /* by two bytes */
+#define METER_VOUCHER_NAMES_SUBJECT_AT (METER_VOUCHER_OWN_AT + 3u)
+
 struct meter_voucher {
     uint32_t serial;    /* of this device and subject, from 1 */
     uint32_t quantity;  /* queries, at least 1 */
     uint32_t not_after; /* the device's counter up to which it can be redeemed */
+    const uint8_t *signature; /* in the caller's bytes */
     uint32_t signed_bytes;
-    const uint8_t *bytes; /* the caller's: the signed ones, then the signature */
+    uint8_t message[METER_VOUCHER_OWN_AT + 17]; /* device and subject are the caller's to fill in */
 };
 
-/* Takes a voucher apart; its bytes stay the caller's. 0 or METER_EFORM. Nothing is verified. */
+/* Takes a voucher apart; its signature stays the caller's. 0 or METER_EFORM. Nothing is verified. */
 int meter_voucher_read(struct meter_voucher *voucher, const uint8_t *bytes, uint32_t len);
 
 /* Bytes of a voucher out of its text. Returns how many, METER_EFORM, or METER_ETYPED with the
@@ -35,23 +43,13 @@ int meter_voucher_read(struct meter_voucher *voucher, const uint8_t *bytes, uint
 int meter_voucher_decode(const char *text, uint32_t chars,
                          uint8_t bytes[METER_VOUCHER_MAX_BYTES], uint32_t *group);
 
-/* Whether the voucher's two bytes each name this device, this subject. */
-static inline int meter_voucher_names_device(const struct meter_voucher *voucher,
-                                             const uint8_t *device_id)
+/* The signature, once device and subject are filled in. */
+static inline enum ed25519_verdict
+meter_voucher_check(const struct meter_voucher *voucher,
+                    const uint8_t vendor_key[ED25519_PUBLIC_BYTES])
 {
-    return voucher->bytes[1] == device_id[0] && voucher->bytes[2] == device_id[1];
+    return ed25519_check(vendor_key, voucher->message, voucher->signed_bytes,
+                         voucher->signature);
 }
-
-static inline int meter_voucher_names(const struct meter_voucher *voucher,
-                                      const uint8_t *subject)
-{
-    return voucher->bytes[3] == subject[0] && voucher->bytes[4] == subject[1];
-}
-
-/* The signature over device id, subject and the voucher's own bytes. */
-enum ed25519_verdict meter_voucher_check(const struct meter_voucher *voucher,
-                                         const uint8_t vendor_key[ED25519_PUBLIC_BYTES],
-                                         const uint8_t device_id[NV_KEYS_DEVICE_ID_BYTES],
-                                         const uint8_t subject[METER_SUBJECT_BYTES]);
 
 #endif
