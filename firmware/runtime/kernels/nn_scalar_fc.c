@@ -27,7 +27,7 @@ static void run(const struct nn_scalar_fc *op, const int8_t *in, int8_t *out)
         for (int32_t c = 0; c < CHANNELS; c++) {
             acc[c] = words[c * NN_SCALAR_WORDS];
         }
-        _Pragma("GCC unroll 4")
+        _Pragma("GCC unroll 8")
         for (const int8_t *x = in; x != end; x++, w += CHANNELS) {
             UNROLL
             for (int32_t c = 0; c < CHANNELS; c++) {
