@@ -29,7 +29,8 @@ def test_layers_write_over_what_the_one_before_left(campaign, tmp_path):
 
 def test_mve_form_equals_the_reference(campaign):
     """Many layers a boot, on the virtual Cortex-M55."""
-    result = torture_kernels(M55, "tuned", 60 * campaign, seed=4)
+    result = torture_kernels(M55, "tuned", 150 * campaign, seed=4)
+    print(f"{result.count} layers on {M55.name}")
     assert not result.failures
     heavy = {"nn_mve_conv_s8", "nn_mve_depthwise_s8", "nn_mve_product_s8"}
     assert heavy <= set(result.functions) <= FUNCTIONS

@@ -10,6 +10,7 @@ from support.tuned import layers, run_chains, run_layers
 from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT
 from tinyseal.cli import app
+from tinyseal.device import kernels
 from tinyseal.device.kernels import torture_kernels
 from tinyseal.errors import PlanError
 from tinyseal.graph.reference import Interpreter
@@ -34,7 +35,8 @@ def test_layers_write_over_what_the_one_before_left(campaign, tmp_path):
 
 def test_dsp_form_equals_the_reference(campaign):
     """Many layers a boot, on the virtual Cortex-M4."""
-    result = torture_kernels(M4, "tuned", 40 * campaign, seed=107)
+    result = torture_kernels(M4, "tuned", 150 * campaign, seed=107)
+    print(f"{result.count} layers on {M4.name}")
     assert not result.failures
     assert set(result.functions) == FUNCTIONS
 
@@ -43,15 +45,39 @@ def test_torture_counts_and_names_what_fails(monkeypatch):
     broken = Interpreter.invoke
     flip = lambda self, inputs: [~broken(self, inputs)[0], *broken(self, inputs)[1:]]  # noqa: E731
     monkeypatch.setattr(Interpreter, "invoke", flip)
-    options = ["--board", "qemu-m4", "--kernels", "tuned", "--count", "1", "--json"]
+    monkeypatch.setattr(kernels, "CAPSULES", 2)
+    options = ["--board", "qemu-m4", "--kernels", "tuned", "--count", "1", "--jobs", "1", "--json"]
     done = CliRunner().invoke(app, ["torture", "kernels", *options])
     told = json.loads(done.stdout)
     assert done.exit_code == 1
-    assert told["failures"] == 1 and told["count"] >= 1 and told["seconds"] > 0
-    assert told["failed"][0].startswith("batch 0, ")
+    assert told["failures"] == 2 and told["count"] >= 1 and told["seconds"] > 0
+    assert told["failed"][0].startswith("capsule 0, ")
+    assert told["failed"][1].endswith("): lowest, highest, ramp, noise 1, noise 2")
 
 
-def test_a_set_without_kernels_for_the_board_is_told():
+def test_torture_goes_on_behind_a_capsule_that_crashes_or_writes_where_it_must_not(monkeypatch):
+    """The second write is behind what the plan says, and what the first one leaves is enough."""
+    real, made = kernels.generate_capsule, []
+
+    def spoilt(plan, *arguments, **options):
+        made.append(plan)
+        start = "static void invoke(const struct capsule_memory *memory)\n{\n"
+        bad = ("*(volatile int *)0xfffffff0 = 1;", f"memory->region[0][{plan.arena_bytes[0]}] = 1;")
+        text = real(plan, *arguments, **options)
+        assert start in text
+        return text.replace(start, f"{start}    {(*bad, '')[len(made) - 1]}\n")
+
+    monkeypatch.setattr(kernels, "generate_capsule", spoilt)
+    monkeypatch.setattr(kernels, "CAPSULES", 3)
+    result = torture_kernels(M4, "tuned", 1, seed=1)
+    assert len(made) == 3
+    crashed, *guards = result.failures
+    assert crashed.startswith("capsule 0 (") and "the board crashed: fault" in crashed
+    assert guards[0] == "capsule 1: wrote past its arena: lowest" and len(guards) == 5
+
+
+def test_a_set_without_kernels_for_the_board_is_told(monkeypatch):
+    monkeypatch.setattr(kernels, "CAPSULES", 1)
     with pytest.raises(PlanError, match="takes no layer"):
         torture_kernels(load_board("host"), "tuned", 1, seed=1)
 

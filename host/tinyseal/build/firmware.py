@@ -262,11 +262,11 @@ def source_groups(request: Request) -> list[SourceGroup]:
             ("app",),
             boot_flags,
         ),
-        *_model_groups(request),
+        *model_groups(request),
     ]
 
 
-def _model_groups(request: Request) -> list[SourceGroup]:
+def model_groups(request: Request) -> list[SourceGroup]:
     """The kernels, CMSIS-NN if a layer may call it, and the generated model."""
     of = ("capsule",)
     runtime = Path("firmware/runtime")

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,16 +14,20 @@ from tinyseal.board import Board
 from tinyseal.build.firmware import (
     BUILD,
     COMPILE_FLAGS,
+    DEFAULT_MODEL,
     MEMORY,
     P256_M_FLAGS,
     ROOT,
     SMALL_FLAGS,
     THIRD_PARTY,
     WARNINGS,
+    Request,
+    SourceGroup,
     bare_texts,
     hal_folders,
     link,
     link_flags,
+    model_groups,
     require_toolchain,
     rom_sources,
 )
@@ -72,6 +77,45 @@ def cryptotest(board: Board, as_bootloader: bool = False) -> Path:
     )
 
 
+def kerneltest(board: Board, kernels: str, capsules: Sequence[str], folder: Path) -> Path:
+    """The firmware that runs `capsules`, texts of codegen/generate.py that are no images, from a
+    folder of their own. The set `kernels` says which sources they may call. Kernels and capsules
+    are compiled as for a product."""
+    whole = alone(board)
+    request = Request(whole, DEFAULT_MODEL, kernels)
+    *groups, of_capsule = model_groups(request)
+    runtime, test = Path("firmware/runtime"), Path("firmware/kerneltest")
+    app, nv = Path("firmware/app"), Path("firmware/nv")
+    sources = (test / "kerneltest.c", app / "line.c", app / "out.c", nv / "nv_crc.c")
+    main = SourceGroup(sources, "-Os", (test, runtime, app, nv), ())
+    objects, base = _compile(whole, "kerneltest", [_of_board(whole), main, *groups])
+    names = [f"capsule_{number}" for number in range(len(capsules))]
+    for name, text in zip(names, capsules, strict=True):
+        (folder / f"{name}.c").write_text(f"#define capsule_table {name}\n{text}")
+    (folder / "capsules.c").write_text(
+        '#include "kerneltest.h"\n'
+        f"extern const struct capsule {', '.join(names)};\n"
+        f"const struct capsule *const kerneltest_capsules[] = {{ &{', &'.join(names)} }};\n"
+        f"const unsigned kerneltest_count = {len(names)};\n"
+    )
+    made = replace(
+        of_capsule,
+        files=tuple(folder / f"{name}.c" for name in (*names, "capsules")),
+        include_dirs=(*of_capsule.include_dirs, test),
+    )
+    objects += [
+        _object(whole, made, source, base, folder / f"{source.stem}.o") for source in made.files
+    ]
+    return _link(whole, base, objects, folder / "kerneltest.elf")
+
+
+def alone(board: Board) -> Board:
+    """The board with nothing beside a bootloader: that has the whole memory where reset begins, and
+    its flash is not kept."""
+    runner = board.runner and board.runner.model_copy(update={"flash_in_memory": False})
+    return board.model_copy(update={"partition": (), "boot": None, "runner": runner})
+
+
 def compile_firmware(
     board: Board,
     name: str,
@@ -85,37 +129,73 @@ def compile_firmware(
     Compiled once: the folder is named after everything that goes in. BuildError carries the
     compiler's first error.
     """
-    require_toolchain(board)
-    folders = tuple(ROOT / folder for folder in hal_folders(board))
-    of_board = (p for d in folders for p in sorted(d.glob("*.[cS]")))
-    rom = (ROOT / p for p in rom_sources(board.core))
-    sources = list(dict.fromkeys((*of_board, *rom, *sources)))
-    texts = bare_texts(board)
-    compiler = f"{board.toolchain.prefix}gcc"
-    flags = [*board.toolchain.cflags, *COMPILE_FLAGS, "-Os", *WARNINGS, *more_flags]
-    flags += [f"-I{d}" for d in (*folders, *include_dirs)]
-    flags += [word for d in system_dirs for word in ("-isystem", str(d))]
-    digest = hashlib.sha256(repr((flags, link_flags(board), texts)).encode())
-    headers = (h for d in (*folders, *include_dirs, *system_dirs) for h in sorted(d.glob("*.h")))
-    for path in (*sources, *headers):
-        digest.update(path.read_bytes())
-    folder = ROOT / BUILD / board.name / f"{name}-{digest.hexdigest()[:16]}"
+    system = tuple(f"-isystem{d}" for d in system_dirs)
+    flags = (*WARNINGS, *more_flags, *system)
+    own = SourceGroup(tuple(sources), "-Os", tuple(include_dirs), (), flags)
+    objects, folder = _compile(board, name, [replace(_of_board(board), flags=flags), own])
     elf = folder / f"{name}.elf"
-    if elf.exists():
-        return elf
+    return elf if elf.exists() else _link(board, folder, objects, elf)
+
+
+def _of_board(board: Board) -> SourceGroup:
+    """The board's hal, and what GCC calls."""
+    files = (p for d in hal_folders(board) for p in sorted((ROOT / d).glob("*.[cS]")))
+    rom = (ROOT / p for p in rom_sources(board.core))
+    return SourceGroup(tuple(dict.fromkeys((*files, *rom))), "-Os", (), ())
+
+
+def _compile(board: Board, name: str, groups: Sequence[SourceGroup]) -> tuple[list[Path], Path]:
+    """Objects of all groups, and the folder they are in with the board's own files, which is named
+    after everything that goes in. What is there is not compiled again."""
+    require_toolchain(board)
+    texts = bare_texts(board)
+    words = [(group.optimise, group.flags, group.include_dirs) for group in groups]
+    digest = hashlib.sha256(repr((words, _flags(board), link_flags(board), texts)).encode())
+    for group in groups:
+        folders = (*hal_folders(board), *group.include_dirs, *_system_dirs(group))
+        headers = (h for d in folders for h in sorted((ROOT / d).glob("*.h")))
+        for path in (*group.files, *headers):
+            digest.update((ROOT / path).read_bytes())
+    folder = ROOT / BUILD / board.name / f"{name}-{digest.hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         (folder / file).write_text(text)
+    sources = dict.fromkeys((source, group) for group in groups for source in group.files)
     objects = []
-    for number, source in enumerate(sources):
-        objects.append(str(folder / f"{number}-{source.stem}.o"))
-        command = [compiler, *flags, f"-I{folder}", "-c", str(source), "-o", objects[-1]]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "error:" in line]
-            raise BuildError(f"{name}: {lines[0] if lines else done.stderr.strip()}")
-    scratch = folder / f"{name}.{os.getpid()}"
-    linker = [compiler, *link_flags(board), "-T", str(folder / "link.ld"), *objects]
-    link([*linker, "-o", str(scratch)], board)
+    for number, (source, group) in enumerate(sources):
+        target = folder / f"{number}-{source.stem}.o"
+        objects.append(target if target.exists() else _object(board, group, source, folder, target))
+    return objects, folder
+
+
+def _flags(board: Board) -> tuple[str, ...]:
+    return (*board.toolchain.cflags, *COMPILE_FLAGS)
+
+
+def _system_dirs(group: SourceGroup) -> list[Path]:
+    mark = "-isystem"
+    return [Path(flag.removeprefix(mark)) for flag in group.flags if flag.startswith(mark)]
+
+
+def _object(board: Board, group: SourceGroup, source: Path, folder: Path, target: Path) -> Path:
+    """Compiles one source of a group; `folder` has the board's own files."""
+    compiler = f"{board.toolchain.prefix}gcc"
+    includes = [f"-I{d}" for d in (*hal_folders(board), *group.include_dirs, folder)]
+    scratch = target.with_suffix(f".{os.getpid()}")
+    command = [compiler, *_flags(board), group.optimise, *group.flags, *includes, "-c", str(source)]
+    done = subprocess.run(
+        [*command, "-o", str(scratch)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "error:" in line]
+        raise BuildError(f"{source.name}: {lines[0] if lines else done.stderr.strip()}")
+    scratch.rename(target)
+    return target
+
+
+def _link(board: Board, folder: Path, objects: Sequence[Path], elf: Path) -> Path:
+    scratch = elf.with_suffix(f".{os.getpid()}")
+    linker = [f"{board.toolchain.prefix}gcc", *link_flags(board), "-T", str(folder / "link.ld")]
+    link([*linker, *map(str, objects), "-o", str(scratch)], board)
     scratch.rename(elf)
     return elf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -22,6 +23,9 @@ def kernels(
     seed: Annotated[
         int, typer.Option(help="Number of the campaign; same number, same layers.")
     ] = 1,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes; as many as cores.")
+    ] = None,
     as_json: bool = JsonOption,
 ) -> None:
     """Runs random convolutions and dense layers on a virtual board: every byte the reference's.
@@ -30,7 +34,9 @@ def kernels(
     """
     kernel_set(kernels)
     with progress("layers", count, as_json) as report:
-        result = torture_kernels(load_board(board), kernels, count, seed, report)
+        result = torture_kernels(
+            load_board(board), kernels, count, seed, report, jobs or os.cpu_count() or 1
+        )
     functions = dict(sorted(result.functions.items()))
     table = Table("kernel", "layers")
     for name, number in functions.items():

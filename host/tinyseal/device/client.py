@@ -211,6 +211,10 @@ class Client:
         _, answer = self._exchange(command, seconds or self._seconds, _is_final)
         return answer.removeprefix("ok").strip()
 
+    def lines_of(self, command: str, seconds: float | None = None) -> list[str]:
+        """What comes before the final line of the answer to any command, sent once."""
+        return self._exchange(command, seconds or self._seconds, _is_final)[0]
+
     def raw(self, data: bytes) -> None:
         """Sends bytes as they are: for tests of what the board makes of noise."""
         self._write(data)
