@@ -3,7 +3,6 @@
 #include "nn_scalar_fc.h"
 
 #define CHANNELS NN_SCALAR_FC_CHANNELS
-#define UNROLL _Pragma("GCC unroll 8")
 
 static inline __attribute__((always_inline)) void
 finish(const int32_t *acc, const int32_t *words, int32_t count, int is_rectified, int8_t *out)
@@ -23,17 +22,7 @@ static void run(const struct nn_scalar_fc *op, const int8_t *in, int8_t *out)
         const int32_t count = left < CHANNELS ? left : CHANNELS;
         int32_t acc[CHANNELS];
 
-        UNROLL
-        for (int32_t c = 0; c < CHANNELS; c++) {
-            acc[c] = words[c * NN_SCALAR_WORDS];
-        }
-        _Pragma("GCC unroll 8")
-        for (const int8_t *x = in; x != end; x++, w += CHANNELS) {
-            UNROLL
-            for (int32_t c = 0; c < CHANNELS; c++) {
-                acc[c] += *x * w[c];
-            }
-        }
+        w = nn_scalar_fc_block(acc, words, NN_SCALAR_WORDS, in, end, w);
         if (op->is_rectified) {
             finish(acc, words, count, 1, out);
         } else {

@@ -45,12 +45,15 @@ ALIKE: Final[dict[Core, Core]] = {
 }
 
 M0, M4, M55, RV32 = Core.M0, Core.M4, Core.M55, Core.RV32IMC
-# What these state is for each core already: plan/kernels/scalar.py, SHAPES.
+# What these state is for each core already: plan/kernels/scalar.py, SHAPES; sums.py, Form.
 STATED: Final = (
     "nn_scalar_conv_1x1_s8",
     "nn_scalar_conv_s8",
     "nn_scalar_depthwise_s8",
     "nn_scalar_fc_s8",
+    "nn_sums_lstm_s8",
+    "nn_sums_svdf_s8",
+    "nn_sums_svdf_s8_s16",
 )
 CALIBRATION: Final[dict[str, dict[Core, float]]] = {
     "nn_add_s8": {M4: 0.98, M55: 0.94, RV32: 1.20},
@@ -87,6 +90,9 @@ CODE_BYTES: Final[dict[str, int]] = {
     "nn_scalar_depthwise_s8": 2890,
     "nn_scalar_fc_s8": 1160,
     "nn_softmax_s8": 520,
+    "nn_sums_lstm_s8": 2700,
+    "nn_sums_svdf_s8": 1900,
+    "nn_sums_svdf_s8_s16": 1900,
     "nn_tuned_add_s8": 150,
     "nn_tuned_conv_1x1_s8": 3100,
     "nn_tuned_conv_1x1_wide_s8": 2850,

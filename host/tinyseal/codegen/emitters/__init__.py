@@ -18,6 +18,7 @@ from tinyseal.codegen.emitters import (
     reference_reduce,
     scalar,
     stream,
+    sums,
     tuned,
 )
 
@@ -26,6 +27,7 @@ _OF_LAYERS: Final[dict[str, Callable[[Emission], None]]] = {
     **tuned.EMITTERS,
     **scalar.EMITTERS,
     **mve.EMITTERS,
+    **sums.EMITTERS,
     **copy.EMITTERS,
     **reference_dense.EMITTERS,
     **reference_elementwise.EMITTERS,

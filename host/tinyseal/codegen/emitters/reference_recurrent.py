@@ -51,8 +51,6 @@ def emit_lstm(e: Emission) -> None:
     p = e.step.lowered.params
     assert isinstance(p, Lstm)
     e.header("kernels/nn_lstm.h")
-    # Elements from one batch, one time step, to the next.
-    batch, step = (1, p.batches) if p.time_major else (p.steps, 1)
     gates: dict[str, Any] = {}
     for i, gate in enumerate(p.gates):
         values = {
@@ -73,10 +71,7 @@ def emit_lstm(e: Emission) -> None:
         steps=p.steps,
         in_depth=p.in_depth,
         cells=p.cells,
-        in_batch_stride=batch * p.in_depth,
-        in_step_stride=step * p.in_depth,
-        out_batch_stride=batch * p.cells,
-        out_step_stride=step * p.cells,
+        **strides(p),
         **gates,
         forget_multiplier=p.forget_requant.multiplier,
         forget_shift=p.forget_requant.shift,
@@ -91,6 +86,17 @@ def emit_lstm(e: Emission) -> None:
         sigmoid=e.shared_array("sigmoid", SIGMOID_TABLE),
     )
     e.statement(f"nn_lstm_s8(&{op}, {e.input(0)}, {e.output()}, {e.state(0)}, {e.state(1)});")
+
+
+def strides(p: Lstm) -> dict[str, int]:
+    """Elements from one batch, one time step, to the next."""
+    batch, step = (1, p.batches) if p.time_major else (p.steps, 1)
+    return {
+        "in_batch_stride": batch * p.in_depth,
+        "in_step_stride": step * p.in_depth,
+        "out_batch_stride": batch * p.cells,
+        "out_step_stride": step * p.cells,
+    }
 
 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {

@@ -16,6 +16,7 @@ from tinyseal.plan.kernels import (
     reference_reduce,
     scalar,
     stream,
+    sums,
     tuned,
 )
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
@@ -25,6 +26,7 @@ KERNELS: Final[tuple[Kernel, ...]] = (
     *tuned.KERNELS,
     *scalar.KERNELS,
     *mve.KERNELS,
+    *sums.KERNELS,
     *copy.KERNELS,
     *stream.KERNELS,
     *reference_dense.KERNELS,

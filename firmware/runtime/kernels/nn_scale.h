@@ -1,0 +1,27 @@
+/* Requantisation by a factor that one layer has for all its sums, prepared on the host.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef NN_SCALE_H
+#define NN_SCALE_H
+
+#include "nn_scalar.h"
+
+struct nn_scale {
+    int32_t multiplier; /* >= 0 */
+    int32_t rounding;   /* the halves of both roundings, and the output's zero point */
+    int8_t left;        /* 2, and the factor's shift to the left */
+    int8_t right;       /* 1, and the factor's shift to the right */
+    int8_t sign;        /* -2 where that is one: half away from zero; else 0 */
+};
+
+/* nn_requant and a zero point, not saturated: nn_scalar_requant says how both roundings come
+ * behind one shift. plan/kernels/sums.py has checked that |acc| << left < 2^31 and that no sum
+ * overflows. */
+static inline __attribute__((always_inline)) int32_t nn_scale(int32_t acc,
+                                                              const struct nn_scale *by)
+{
+    const int32_t high = nn_scalar_high((int32_t)((uint32_t)acc << by->left), by->multiplier);
+
+    return (high + ((acc >> 31) & by->sign) + by->rounding) >> by->right;
+}
+
+#endif
