@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,9 @@ def test_stm32l4_flash_wants_its_keys_whole_units_and_cold_caches(tmp_path):
     with pytest.raises(Stopped, match="locked"):
         stored(stm, (control, 1))
     stored(stm, (key, KEYS[0]), (key, KEYS[1]), (control, 1))
+    with pytest.raises(Stopped, match="data cache"):
+        stm.program(0x800, 0)
+    stored(stm, (acr, 0x200))
     stm.program(0x800, 0)
     with pytest.raises(Stopped, match="out of order"):
         stm.program(0x808, 0)
@@ -145,7 +149,7 @@ def test_stm32l4_flash_wants_its_keys_whole_units_and_cold_caches(tmp_path):
         stored(stm, (acr, 0x600))
     with pytest.raises(Stopped, match="reset while it is on"):
         stored(stm, (acr, 0x1E00))
-    stored(stm, (acr, 0x1800), (acr, 0), (acr, 0x600))
+    stored(stm, (acr, 0x1800), (acr, 0), (acr, 0x200))
     stm.cells[0x80800:0x81000] = bytes(0x800)
     stored(stm, (key, KEYS[0]), (key, KEYS[1]), (control, 1 << 16 | 1 << 11 | 1 << 3 | 2))
     wait()
@@ -230,16 +234,9 @@ def test_watchdogs_run_for_half_a_minute_and_are_fed(tmp_path):
         assert made.is_resetting and made.reason == made.reasons[2]
 
 
-@pytest.mark.parametrize("name", CHIPS)
-def test_a_reset_by_the_watchdog_reads_as_a_fault(name, tmp_path):
-    """By the application, after the bootloader had read and cleared it."""
-    request = firmware(name, SMALL)
-    board, flash = request.board, tmp_path / "flash.bin"
-    open_flash(board, flash, ROOT / request.merged, None)
-    first = bootloader_place(board)
-    boot = elf_bytes(ROOT / request.bootloader, first.base, first.base + first.bytes)
-    made = CHIPS[name](flash, boot, ram_of(board))
-    made.reason = made.reasons[2]
+@contextmanager
+def alive(made, board) -> Iterator[Client]:
+    """A chip that runs in a thread of this process, so that a test can reach into it."""
 
     def run():
         with suppress(Stopped):
@@ -247,17 +244,69 @@ def test_a_reset_by_the_watchdog_reads_as_a_fault(name, tmp_path):
 
     life = threading.Thread(target=run, daemon=True)
     with open_port(made.line.name, board.console.baud) as port:
-        client = Client(port)
         life.start()
         try:
-            client.boot()
-            assert client.info().reset == "fault"
-            client.command("reset")
-            client.boot()
-            assert client.info().reset == "requested"
+            yield Client(port)
         finally:
             made.stop(Stopped("the test is done"))
             life.join(20.0)
+
+
+def booting(name, flash):
+    """A chip with bootloader and images, before its first reset."""
+    request = firmware(name, SMALL)
+    board = request.board
+    open_flash(board, flash, ROOT / request.merged, None)
+    first = bootloader_place(board)
+    boot = elf_bytes(ROOT / request.bootloader, first.base, first.base + first.bytes)
+    return CHIPS[name](flash, boot, ram_of(board)), board
+
+
+@pytest.mark.parametrize("name", ["stm32h743", "stm32l475"])
+def test_a_unit_of_flash_without_a_valid_ecc_is_read_as_zeros(name, tmp_path):
+    """A power cut leaves such units; a counter's must not keep the board from booting."""
+    made, board = booting(name, tmp_path / "flash.bin")
+    unit = board.flash.program_bytes
+    counter, storage = (board.partitions(role)[0].offset for role in ("counter", "storage"))
+    for torn in (counter + 2 * unit, storage + 4 * unit):
+        made.tear(torn, unit)
+    with alive(made, board) as client:
+        client.boot()
+        assert client.info().reset == "power-on"
+    elf = firmware_elf.flashtest(board)
+    made = CHIPS[name](
+        tmp_path / "flash.bin", elf_bytes(elf, 0x08000000, 0x08020000), ram_of(board)
+    )
+    at = board.partitions("app")[1].offset
+    made.cells[at : at + 4 * unit] = bytes(range(1, unit + 1)) * 4
+    made.tear(at + unit, unit)
+    with alive(made, board) as client:
+        for _ in range(2):
+            got = bytes.fromhex(client.command(f"read {at + 2} {3 * unit}"))
+            whole = bytes(range(1, unit + 1))
+            assert got == (whole + bytes(unit) + whole + whole)[2:][: 3 * unit]
+
+
+def test_a_reset_by_the_pin_is_no_fault_whatever_else_it_tells(tmp_path):
+    """nRF52840 Errata, [136]."""
+    made, board = booting("nrf52840_dk", tmp_path / "flash.bin")
+    made.reason = 1 << 0 | 1 << 1
+    with alive(made, board) as client:
+        client.boot()
+        assert client.info().reset == "power-on"
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_a_reset_by_the_watchdog_reads_as_a_fault(name, tmp_path):
+    """By the application, after the bootloader had read and cleared it."""
+    made, board = booting(name, tmp_path / "flash.bin")
+    made.reason = made.reasons[2]
+    with alive(made, board) as client:
+        client.boot()
+        assert client.info().reset == "fault"
+        client.command("reset")
+        client.boot()
+        assert client.info().reset == "requested"
 
 
 @pytest.mark.parametrize(
@@ -269,6 +318,21 @@ def test_a_reset_by_the_watchdog_reads_as_a_fault(name, tmp_path):
         ("stm32f405", "stm32f405.c", "CFGR_APB1_BY_4 (5u", "CFGR_APB1_BY_4 (4u", "too fast"),
         ("stm32h743", "stm32h743.c", "D3CR_VOS_1);", "0);", "voltage scale 1"),
         ("stm32l475", "stm32l475.c", "PIN_6_7_AF7 (0x77u", "PIN_6_7_AF7 (0x78u", "pins"),
+        (
+            "stm32f405",
+            "stm32f405.c",
+            "PINS_3_TO_5_FAST (0x2au",
+            "PINS_3_TO_5_FAST (0x02u",
+            "too slow",
+        ),
+        ("stm32h743", "stm32h743.c", "    mend_axi_sram();\n", "    (void)mend_axi_sram;\n", "AXI"),
+        (
+            "stm32l475",
+            "stm32l475.c",
+            "    flash_wait();\n    modify(FLASH_ACR, ACR_DCEN, 0);\n",
+            "",
+            "data cache",
+        ),
     ],
 )
 def test_a_driver_with_one_thing_wrong_is_found_out(

@@ -8,12 +8,36 @@
 
 #ifdef BOARD_FLASH_BASE
 
+__attribute__((weak)) void flash_mapped_fetch(uint32_t address, uint8_t *bytes, uint32_t len)
+{
+    memcpy(bytes, (const void *)(uintptr_t)(BOARD_FLASH_BASE + address), len);
+}
+
+void flash_mapped_fetch_ecc(uint32_t address, uint8_t *bytes, uint32_t len,
+                            int (*copy_is_sound)(uint32_t address, void *bytes, uint32_t len))
+{
+    if (copy_is_sound(address, bytes, len)) {
+        return;
+    }
+    while (len > 0) {
+        const uint32_t room = BOARD_FLASH_PROGRAM_BYTES - address % BOARD_FLASH_PROGRAM_BYTES;
+        const uint32_t part = len < room ? len : room;
+
+        if (!copy_is_sound(address, bytes, part)) {
+            memset(bytes, 0, part);
+        }
+        address += part;
+        bytes += part;
+        len -= part;
+    }
+}
+
 static int read(uint32_t address, void *bytes, uint32_t len)
 {
     const int err = flash_check_read(&flash_mapped, address, len);
 
     if (!err) {
-        memcpy(bytes, (const void *)(uintptr_t)(BOARD_FLASH_BASE + address), len);
+        flash_mapped_fetch(address, bytes, len);
     }
     return err;
 }

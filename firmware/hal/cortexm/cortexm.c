@@ -36,7 +36,7 @@ typedef void (*handler)(void);
 __attribute__((section(".vectors"), used)) static const handler vectors[16] = {
     (handler)(uintptr_t)link_stack_top,
     (handler)cortexm_start,
-    cortexm_fault_entry, /* NMI */
+    cortexm_nmi_handler,
     cortexm_fault_entry, /* HardFault; the configurable ones escalate to it */
     cortexm_fault_entry, cortexm_fault_entry, cortexm_fault_entry, cortexm_fault_entry,
     cortexm_fault_entry, cortexm_fault_entry, cortexm_fault_entry, cortexm_fault_entry,
@@ -76,6 +76,8 @@ __attribute__((naked)) void cortexm_fault_entry(void)
                    "bx r2\n"
                    ".ltorg\n");
 }
+
+__attribute__((weak, alias("cortexm_fault_entry"))) void cortexm_nmi_handler(void);
 
 static int frame_is_readable(const uint32_t *frame)
 {

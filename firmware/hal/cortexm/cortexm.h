@@ -27,6 +27,9 @@ void cortexm_uart_handler(void);
 /* Calls it once more, as soon as it can be. */
 void cortexm_pend_uart(void);
 
+/* A chip that is told something by NMI has one of its own; it ends the run otherwise. */
+void cortexm_nmi_handler(void);
+
 void cortexm_fault_entry(void);
 void cortexm_systick_handler(void);
 _Noreturn void cortexm_start(void);

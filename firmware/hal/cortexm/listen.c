@@ -22,7 +22,7 @@ _Static_assert(BOARD_UART_IRQ < 48, "the table is aligned for 64 entries");
 __attribute__((aligned(256))) static const handler vectors[16 + BOARD_UART_IRQ + 1] = {
     [0] = (handler)(uintptr_t)link_stack_top,
     [1] = (handler)cortexm_start,
-    [2] = cortexm_fault_entry, [3] = cortexm_fault_entry, [4] = cortexm_fault_entry,
+    [2] = cortexm_nmi_handler, [3] = cortexm_fault_entry, [4] = cortexm_fault_entry,
     [5] = cortexm_fault_entry, [6] = cortexm_fault_entry, [7] = cortexm_fault_entry,
     [8] = cortexm_fault_entry, [9] = cortexm_fault_entry, [10] = cortexm_fault_entry,
     [11] = cortexm_fault_entry, [12] = cortexm_fault_entry, [13] = cortexm_fault_entry,

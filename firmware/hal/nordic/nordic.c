@@ -19,6 +19,7 @@
 #define CLOCK_HFCLKSTART 0x40000000u
 #define CLOCK_HFCLKSTARTED 0x40000100u
 #define POWER_RESETREAS 0x40000400u
+#define RESETREAS_PIN (1u << 0)
 #define RESETREAS_DOG (1u << 1)
 #define RESETREAS_LOCKUP (1u << 3)
 
@@ -46,6 +47,7 @@
 #define PIN_PULLED_UP 0xcu   /* an open line is silent */
 
 #define TIMER_START 0x40008000u
+#define TIMER_STOP 0x40008004u
 #define TIMER_CAPTURE0 0x40008040u
 #define TIMER_BITMODE 0x40008508u
 #define TIMER_PRESCALER 0x40008510u
@@ -157,14 +159,19 @@ const struct hal hal = {
     .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash_mapped,
 };
 
-/* What the chip says counts before what the firmware had noted for a reset of its own. */
+/* What the chip says counts before what the firmware had noted for a reset of its own. With the
+ * pin's, other reasons may be told that were none: nRF52840 Errata, [136]. */
 static void find_cause(void)
 {
     const uint32_t reasons = mmio_read32(POWER_RESETREAS);
 
     mmio_write32(POWER_RESETREAS, reasons); /* they are kept until cleared */
     noinit_take_cause();
-    cause = reasons & (RESETREAS_DOG | RESETREAS_LOCKUP) ? HAL_RESET_FAULT : noinit_cause();
+    if (!(reasons & RESETREAS_PIN) && reasons & (RESETREAS_DOG | RESETREAS_LOCKUP)) {
+        cause = HAL_RESET_FAULT;
+    } else {
+        cause = noinit_cause();
+    }
 }
 
 /* The crystal: the RC oscillator that the chip starts with is too coarse for a UART. */
@@ -177,6 +184,7 @@ static void start_crystal(void)
 
 static void start_uart(void)
 {
+    mmio_write32(UART_ENABLE, 0); /* pins are chosen while it is off; the bootloader left it on */
     mmio_write32(GPIO_OUTSET, 1u << NRF_TX_PIN);
     mmio_write32(GPIO_PIN_CNF + 4u * NRF_TX_PIN, PIN_OUTPUT);
     mmio_write32(GPIO_PIN_CNF + 4u * NRF_RX_PIN, PIN_PULLED_UP);
@@ -202,6 +210,7 @@ void hal_init(void)
     nrf_chip_start();
     start_crystal();
     start_uart();
+    mmio_write32(TIMER_STOP, 1); /* it is set up while it stands */
     mmio_write32(TIMER_BITMODE, TIMER_32_BITS);
     mmio_write32(TIMER_PRESCALER, 0);
     mmio_write32(TIMER_START, 1);

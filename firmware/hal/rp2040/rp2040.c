@@ -327,6 +327,7 @@ static void start_clocks(void)
 
 static void start_uart(void)
 {
+    mmio_write32(UART_CONTROL, 0); /* it is set up while it is off; the bootloader left it on */
     mmio_write32(UART_BAUD_WHOLE, BAUD_64THS / 64u);
     mmio_write32(UART_BAUD_64THS, BAUD_64THS % 64u);
     mmio_write32(UART_LINE, UART_8_BITS_FIFO); /* also takes the two above over */

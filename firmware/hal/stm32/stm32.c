@@ -107,7 +107,9 @@ static void find_cause(void)
 {
     const uint32_t flags = mmio_read32(STM_RESET_FLAGS);
 
-    mmio_write32(STM_RESET_FLAGS, flags | STM_RESET_FORGET); /* they are kept until cleared */
+    /* They are kept until cleared, and cleared for as long as the bit is set. */
+    mmio_write32(STM_RESET_FLAGS, flags | STM_RESET_FORGET);
+    mmio_write32(STM_RESET_FLAGS, flags & ~STM_RESET_FORGET);
     noinit_take_cause();
     cause = flags & STM_RESET_WATCHDOGS ? HAL_RESET_FAULT : noinit_cause();
 }

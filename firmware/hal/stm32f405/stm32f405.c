@@ -37,6 +37,7 @@
 #define GPIOA_MODER 0x40020000u
 #define GPIOA_BSRR 0x40020018u
 #define GPIOB_MODER 0x40020400u
+#define GPIOB_OSPEEDR 0x40020408u
 #define GPIOB_PUPDR 0x4002040cu
 #define GPIOB_AFRL 0x40020420u
 #define GPIOB_AFRH 0x40020424u
@@ -46,6 +47,8 @@
 #define PIN_15_LOW (1u << 31)
 #define PINS_3_TO_5_10_11_OF_2_BITS (0x3fu << 6 | 0xfu << 20)
 #define PINS_3_TO_5_10_11_ALTERNATE (0x2au << 6 | 0xau << 20)
+#define PINS_3_TO_5_OF_2_BITS (0x3fu << 6)
+#define PINS_3_TO_5_FAST (0x2au << 6) /* a slow pin ends at 4 to 8 MHz: data sheet, I/O AC characteristics */
 #define PIN_11_OF_2_BITS (3u << 22)
 #define PIN_11_PULLED_UP (1u << 22) /* an open line is silent */
 #define PINS_3_TO_5_OF_4_BITS (0xfffu << 12)
@@ -98,6 +101,7 @@ static void start_pins(void)
     modify(GPIOA_MODER, PIN_15_OF_2_BITS, PIN_15_OUTPUT);
     modify(GPIOB_AFRL, PINS_3_TO_5_OF_4_BITS, PINS_3_TO_5_AF5);
     modify(GPIOB_AFRH, PINS_10_11_OF_4_BITS, PINS_10_11_AF7);
+    modify(GPIOB_OSPEEDR, PINS_3_TO_5_OF_2_BITS, PINS_3_TO_5_FAST);
     modify(GPIOB_PUPDR, PIN_11_OF_2_BITS, PIN_11_PULLED_UP);
     modify(GPIOB_MODER, PINS_3_TO_5_10_11_OF_2_BITS, PINS_3_TO_5_10_11_ALTERNATE);
 }

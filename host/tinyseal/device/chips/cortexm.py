@@ -17,11 +17,13 @@ from tinyseal.device.chips.chip import Chip, Stopped
 
 _PPB: Final = 0xE0000000
 _ISER, _ISPR, _ICPR = 0xE000E100, 0xE000E200, 0xE000E280
-_VTOR, _AIRCR = 0xE000ED08, 0xE000ED0C
+_VTOR, _AIRCR, _CCR = 0xE000ED08, 0xE000ED0C, 0xE000ED14
 _RESET_REQUEST: Final = 0x05FA0004
 _RETURN: Final = 0xFFFFFFF9  # to thread mode, on the main stack
 _FRAME: Final = ("R0", "R1", "R2", "R3", "R12", "LR")
 _THUMB_STATE: Final = 1 << 24
+_FIRST_INTERRUPT: Final = 16
+_NMI: Final = 2 - _FIRST_INTERRUPT  # as an interrupt is numbered
 _EXCEPTION_EXIT: Final = 8  # Unicorn's number for a branch to such an address
 _CORE_REGISTERS: Final = frozenset(
     {0xE000E010, 0xE000E014, 0xE000E018, 0xE000ED04, 0xE000ED14, 0xE000ED88, 0xE000EF50}
@@ -79,6 +81,8 @@ class CortexM(Chip):
         self._enabled: set[int] = set()
         self._pending: set[int] = set()
         self._is_returning = self._is_handling = False
+        self._nmi = False
+        self.torn: set[int] = set()  # places of units of flash whose ECC is wrong
 
     def map_flash(self, boot: bytes) -> None:
         """What the processor sees at `flash_base`: the cells, with `boot` first."""
@@ -107,7 +111,7 @@ class CortexM(Chip):
         self._core = dict.fromkeys(_CORE_REGISTERS, 0)
         self._enabled.clear()
         self._pending.clear()
-        self._is_returning = self._is_handling = False
+        self._is_returning = self._is_handling = self._nmi = False
         self.forget_blocks()
         self.power_up()
         self.reason = self.reasons[1]
@@ -130,7 +134,35 @@ class CortexM(Chip):
         if self._due() is not None:
             self.stop()
 
+    def nmi(self) -> None:
+        self._nmi = True
+        self.stop()
+
+    def ignores_bus_faults(self) -> bool:
+        """Of loads: by FAULTMASK and CCR.BFHFNMIGN."""
+        return bool(self.register("FAULTMASK") & 1 and self._core[_CCR] >> 8 & 1)
+
+    def tear(self, place: int, size: int) -> None:
+        """A unit of flash as a power cut leaves it."""
+        self.torn.add(place)
+
+        def read(uc: Any, kind: int, at: int, width: int, value: int, data: Any) -> None:
+            if place in self.torn:
+                try:
+                    self.read_torn(place)
+                except Stopped as e:
+                    self.stop(e)
+
+        at = self.flash_base + place
+        self.uc.hook_add(self.unicorn.UC_HOOK_MEM_READ, read, None, at, at + size - 1)
+
+    def read_torn(self, place: int) -> None:
+        """A load from such a unit. Stopped if the firmware does not expect it."""
+        raise NotImplementedError
+
     def _due(self) -> int | None:
+        if self._nmi:
+            return _NMI
         if self._is_handling or self.register("PRIMASK") & 1:
             return None
         for number, block in self.interrupts.items():
@@ -146,6 +178,7 @@ class CortexM(Chip):
 
     def _enter_handler(self, number: int) -> int:
         self._pending.discard(number)
+        self._nmi = False
         frame = [self.register(name) for name in _FRAME]
         frame += [self.register("PC"), self.register("XPSR") | _THUMB_STATE]
         stack = self.register("SP")
@@ -155,7 +188,7 @@ class CortexM(Chip):
         self.set_register("SP", top)
         self.set_register("LR", _RETURN)
         self._is_handling = True
-        at = self.vectors + 4 * (16 + number)
+        at = self.vectors + 4 * (_FIRST_INTERRUPT + number)
         (handler,) = struct.unpack("<I", self.uc.mem_read(at, 4))
         if not handler & 1:
             raise Stopped(f"interrupt {number}: its vector is {handler:#x}")

@@ -99,6 +99,8 @@ class Uart(Block):
             self.enabled = self.enabled | value if offset == 0x304 else self.enabled & ~value
         elif offset == 0x480:
             self.values[0x480] &= ~value
+        elif offset in (0x508, 0x50C, 0x510, 0x514) and self.values[0x500]:
+            raise Stopped("UART: a pin is chosen while it is enabled")
         else:
             super().store(offset, value)
 
@@ -124,6 +126,10 @@ class Timer(Block):
         now = self.chip.now(TIMER_HZ)
         if offset == 0x000:
             self.started = self.started if self.started is not None else now
+        elif offset == 0x004:
+            self.started = None
+        elif offset in (0x508, 0x510) and self.started is not None:
+            raise Stopped("TIMER: set up while it runs")
         elif offset == 0x040:
             ticks = 0 if self.started is None else now - self.started >> self.values[0x510]
             bits = (16, 8, 24, 32)[self.values[0x508] & 3]

@@ -15,16 +15,36 @@ UNIQUE_ID: Final = (0x00340021, 0x34385116, 0x30343432)
 BUSY_READS: Final = 3  # of a status register, until flash is done
 BAUD: Final = 115200
 FEATHER_CRYSTAL_HZ: Final = 12_000_000
+# DS8626, I/O AC characteristics: by OSPEEDR, into 50 pF, and 40 pF for the faster two.
+FEATHER_PIN_HZ: Final = (4_000_000, 25_000_000, 50_000_000, 100_000_000)
 FEATHER_NOR_HZ: Final = 80_000_000  # the most that the flash takes
 KEYS: Final = (0x45670123, 0xCDEF89AB)
 
 
 class Rcc(Block):
-    """Reset and clock control. `gates`: the register and bit that give a block its clock."""
+    """Reset and clock control. `gates`: the register and bit that give a block its clock; `forget`:
+    those that clear what is told of the reset, in the bits above."""
 
-    def __init__(self, values: Mapping[int, int], gates: Mapping[int, tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        values: Mapping[int, int],
+        gates: Mapping[int, tuple[int, int]],
+        forget: tuple[int, int],
+    ) -> None:
         super().__init__("RCC", values)
-        self.gates = gates
+        self.gates, self.forget = gates, forget
+
+    def store(self, offset: int, value: int) -> None:
+        register, bit = self.forget
+        if offset == register:
+            flags = ~((2 << bit) - 1)
+            value = value & ~flags | (0 if value >> bit & 1 else self.values[register] & flags)
+        super().store(offset, value)
+
+    def forgets(self) -> bool:
+        """What is told of a reset that comes now, too."""
+        register, bit = self.forget
+        return bool(self.values[register] >> bit & 1)
 
     def check(self, base: int) -> None:
         if base in self.gates:
@@ -34,10 +54,13 @@ class Rcc(Block):
 
 
 class Gpio(Block):
-    def __init__(self, modes: int) -> None:
+    def __init__(self, modes: int, speeds: int = 0) -> None:
         super().__init__(
-            "GPIO", {0x00: modes, 0x04: 0, 0x08: 0, 0x0C: 0, 0x14: 0, 0x20: 0, 0x24: 0}
+            "GPIO", {0x00: modes, 0x04: 0, 0x08: speeds, 0x0C: 0, 0x14: 0, 0x20: 0, 0x24: 0}
         )
+
+    def speed(self, pin: int) -> int:
+        return self.values[0x08] >> 2 * pin & 3
 
     def function(self, pin: int) -> int | None:
         """The alternate function; None if the pin has none."""
@@ -207,7 +230,7 @@ class FlashL4(Block):
     """RM0351, "Embedded Flash memory": pages of 2 kB in two banks, double words."""
 
     def __init__(self, chip: Stm32) -> None:
-        super().__init__("FLASH", {0x00: 0x600, 0x10: 0, 0x14: 0xC0000000})
+        super().__init__("FLASH", {0x00: 0x600, 0x10: 0, 0x14: 0xC0000000, 0x18: 0})
         self.chip = chip
         self.bank = Bank(chip, 0, len(chip.cells), 8)  # one lock for both
         self.is_stale = False  # caches hold what was there before
@@ -228,6 +251,8 @@ class FlashL4(Block):
             self.bank.key(value)
         elif offset == 0x14:
             self._control(value)
+        elif offset == 0x18:
+            self.values[0x18] &= ~value
         elif offset != 0x10:  # flags, of which none is ever set here
             super().store(offset, value)
 
@@ -239,6 +264,7 @@ class FlashL4(Block):
         elif value >> 16 & 1:
             if value & 0xFFFF & ~0x802 & ~(0xFF << 3):
                 raise Stopped(f"FLASH: CR {value:#x}")
+            self._must_not_cache_data()
             at = (value >> 11 & 1) * 0x80000 + (value >> 3 & 0xFF) * 0x800
             self.bank.erase(at, 0x800)
             self.is_stale = True
@@ -248,8 +274,13 @@ class FlashL4(Block):
     def program(self, place: int) -> None:
         if self.values[0x14] & 0x7 != 1:
             raise Stopped(f"FLASH: store to {place:#x} without PG")
+        self._must_not_cache_data()
         self.bank.program(place)
         self.is_stale = True
+
+    def _must_not_cache_data(self) -> None:
+        if self.values[0x00] >> 10 & 1:
+            raise Stopped("FLASH: the data cache is on, which ES0250 says corrupts it")
 
 
 class FlashH7(Block):
@@ -279,8 +310,14 @@ class FlashH7(Block):
                 bank.erase((value >> 8 & 7) * 0x20000, 0x20000)
                 value &= ~(1 << 7)
             super().store(offset, value)
+        elif register == 0x14:
+            self.values[offset - 4] &= ~value
         else:
             super().store(offset, value)
+
+    def fail(self, place: int) -> None:
+        """A word whose ECC is beyond repair has been read."""
+        self.values[0x10 + 0x100 * (place >> 20)] |= 1 << 26
 
     def program(self, place: int) -> None:
         number = place >> 20
@@ -310,6 +347,11 @@ class Stm32(CortexM):
     def check_block(self, base: int) -> None:
         self.rcc.check(base)
 
+    def flags(self) -> int:
+        """What RCC tells of the reset that comes."""
+        is_on = self.reason != self.reasons[0]
+        return 0 if is_on and self.blocks and self.rcc.forgets() else self.reason
+
     def store(self, address: int, value: int) -> None:
         super().store(address, value)
         if address - address % self.block_bytes == self.rcc_base:
@@ -322,7 +364,7 @@ class RccL4(Rcc):
             0x00: 0x63, 0x08: 0, 0x0C: 0x1000, 0x4C: 0, 0x58: 0, 0x60: 0, 0x88: 0, 0x94: flags,
         }  # fmt: skip
         gates = {0x48000400: (0x4C, 1), 0x40000000: (0x58, 0), 0x40013800: (0x60, 14)}
-        super().__init__(registers, gates)
+        super().__init__(registers, gates, (0x94, 23))
 
     def pll_hz(self) -> int:
         c = self.values[0x0C]
@@ -360,7 +402,8 @@ class Stm32L475(Stm32):
     )
 
     def power_up(self) -> None:
-        self._rcc = RccL4(self.reason)
+        self._rcc = RccL4(self.flags())
+        self.torn_told = False  # of the load that is done once more
         self.flash = FlashL4(self)
         self.pins = Gpio(0xFFFFFEBF)
         self.usart = Usart(self, (6, 7))
@@ -399,6 +442,14 @@ class Stm32L475(Stm32):
     def program(self, address: int, word: int) -> None:
         self.flash.program(address)
 
+    def read_torn(self, place: int) -> None:
+        """By NMI, then it goes on with whatever was read; a line in the cache tells nothing."""
+        told = self.torn_told
+        self.torn_told = not told
+        if not told and not self.flash.values[0x00] >> 10 & 1:
+            self.flash.values[0x18] = 1 << 31
+            self.nmi()
+
 
 class RccH7(Rcc):
     def __init__(self, flags: int) -> None:
@@ -407,7 +458,7 @@ class RccH7(Rcc):
             0x30: 0x01010280, 0xD0: flags, 0xE0: 0, 0xE8: 0,
         }  # fmt: skip
         gates = {0x58020C00: (0xE0, 3), 0x40000000: (0xE8, 0), 0x40004800: (0xE8, 18)}
-        super().__init__(registers, gates)
+        super().__init__(registers, gates, (0xD0, 16))
 
     def load(self, offset: int) -> int:
         value = super().load(offset)
@@ -465,12 +516,14 @@ class Stm32H743(Stm32):
     ranges = (
         (0x1FF1E000, 0x1000),
         (0x40000000, 0x30000),
+        (0x51008000, 0x1000),
         (0x52002000, 0x1000),
         (0x58000000, 0x30000),
+        (0x5C001000, 0x1000),
     )
 
     def power_up(self) -> None:
-        self._rcc = RccH7(self.reason)
+        self._rcc = RccH7(self.flags())
         self.flash = FlashH7(self)
         self.pins = Gpio(0xFFFFFFFF)
         self.power = PowerH7(self.reason == self.reasons[0])
@@ -480,6 +533,8 @@ class Stm32H743(Stm32):
             0x40000000: Timer(self),
             0x40004800: self.usart,
             0x52002000: self.flash,
+            0x51008000: Block("AXI", {0x108: 0}),
+            0x5C001000: Block("DBGMCU", {0x000: 0x10036450}),  # revision Y
             0x58004800: Watchdog(self),
             0x58020C00: self.pins,
             self.rcc_base: self._rcc,
@@ -500,6 +555,8 @@ class Stm32H743(Stm32):
     def store(self, address: int, value: int) -> None:
         super().store(address, value)
         if address == 0x58024410:
+            if not self.blocks[0x51008000].values[0x108] & 1:
+                raise Stopped("AXI: its SRAM is read wrongly, ES0392 says")
             bus = self._rcc.bus_hz()
             scale = self.power.values[0x18] >> 14 & 3
             if bus > 200e6 or (bus > 90e6 and scale != 3):
@@ -509,6 +566,11 @@ class Stm32H743(Stm32):
 
     def program(self, address: int, word: int) -> None:
         self.flash.program(address)
+
+    def read_torn(self, place: int) -> None:
+        self.flash.fail(place)
+        if not self.ignores_bus_faults():
+            raise Stopped(f"bus fault: the ECC of the word at {place:#x}")
 
 
 class RccF4(Rcc):
@@ -520,7 +582,7 @@ class RccF4(Rcc):
             0x40020000: (0x30, 0), 0x40020400: (0x30, 1), 0x40000000: (0x40, 0),
             0x40004800: (0x40, 18), 0x40013000: (0x44, 12),
         }  # fmt: skip
-        super().__init__(registers, gates)
+        super().__init__(registers, gates, (0x74, 24))
 
     def load(self, offset: int) -> int:
         value = super().load(offset)
@@ -588,6 +650,8 @@ class Spi(Block):
             raise Stopped(f"SPI: CR1 {self.values[0x00]:#x}, {clock} Hz")
         if any(self.chip.pins.function(pin) != 5 for pin in (3, 4, 5)):
             raise Stopped("SPI: its pins are not its own")
+        if any(clock > FEATHER_PIN_HZ[self.chip.pins.speed(pin)] for pin in (3, 5)):
+            raise Stopped(f"SPI: pins that are too slow for {clock} Hz")
 
 
 class SelectPort(Gpio):
@@ -622,9 +686,9 @@ class Stm32F405(Stm32):
         self.uc.mem_write(self.flash_base, boot)
 
     def power_up(self) -> None:
-        self._rcc = RccF4(self.reason)
+        self._rcc = RccF4(self.flags())
         self.nor = NorLine(Nor(self.cells))
-        self.pins = Gpio(0x00000280)
+        self.pins = Gpio(0x00000280, 0x000000C0)
         self.usart = Usart(self, (10, 11), is_old=True)
         self.waits = Block("FLASH", {0x00: 0})
         self.blocks = {
