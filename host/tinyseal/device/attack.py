@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from elftools.elf.elffile import ELFFile
 
 from tinyseal.board import HEADER_BYTES, Board, Memory
+from tinyseal.codegen.firmware import firmware_of
 from tinyseal.device.faults import (
     Fault,
     HiddenFlash,
@@ -45,6 +46,15 @@ MIDDLE: Final = 1  # and, about, of those between
 SPARE_INSTRUCTIONS: Final = 4_000_000  # that a run may take beyond twice those without a fault
 UNSIGNED_DEPENDENCY: Final = struct.pack("<HHB3xQ", 0x40, 12, 1, 0)  # on any capsule
 REST: Final = "stay"
+
+# What start-up and console of a family wait for, as firmware/hal/FAMILY reads it.
+READY: Final = {
+    "nordic": {
+        0x40000100: 1,  # CLOCK, EVENTS_HFCLKSTARTED
+        0x4000211C: 1,  # UART, EVENTS_TXDRDY
+        0x4001E400: 1,  # NVMC, READY
+    }
+}
 
 # Not on the path: what the console says of it.
 TALK: Final = (REST, "tell", "put", "put_status", "uart_write", "fault_report", "cortexm_fault")
@@ -173,10 +183,11 @@ def require_attackable(board: Board) -> None:
         raise BoardError(f"{board.name}: faults are injected into Cortex-M boards with flash only")
     if board.core.has_mve:
         raise BoardError(
-            f"{board.name}: Unicorn knows no {board.core.value}; glitch a board of another "
-            "Cortex-M, its bootloader is of the same source"
+            f"{board.name}: Unicorn knows no {board.core.value}: its bootloader is compiled to "
+            "loops of Armv8.1-M (DLS, LE); glitch qemu-m33, whose bootloader is of the same source"
         )
-    if board.runner is None or board.runner.kind != "qemu":
+    is_modelled = board.runner is not None and board.runner.kind == "qemu"
+    if not is_modelled and firmware_of(board).family not in READY:
         raise BoardError(
             f"{board.name}: its start-up waits for clocks, which this campaign has not; glitch a "
             "board that QEMU runs, its bootloader is of the same source"
@@ -212,6 +223,7 @@ def _target(board: Board, bootloader: Path, image: bytes) -> Target:
         rest=REST,
         core=board.core.value,
         flash=_hidden_flash(board, flash, bootloader) if copied else None,
+        ready=READY.get(firmware_of(board).family or "", {}),
     )
 
 

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -34,6 +34,7 @@ from tinyseal.errors import DeviceError
 SOURCE: Final = Path(__file__).with_name("glitch.c")
 # Of a Cortex-M, but the system control space; they read 0 where none wrote.
 DEVICES: Final = ((0x40000000, 0x40000000), (0xE0000000, 0xE000), (0xE000F000, 0xF1000))
+PAGE: Final = 0x1000
 REGISTERS: Final = 14  # 0 to 12, lr
 BLOCK: Final = 256  # faults that one process is given in a row: those of a step stay together
 ALL_VISITS: Final = 0
@@ -81,6 +82,7 @@ class Target:
     rest: str  # the function in which the bootloader stays when nothing is fit to boot
     core: str = "cortex-m4"
     flash: HiddenFlash | None = None
+    ready: Mapping[int, int] = field(default_factory=dict)  # registers that always read so
 
 
 @dataclass(frozen=True)
@@ -313,7 +315,8 @@ def _describe(target: Target, content: IO[bytes]) -> Iterator[str]:
     for address, size in target.memories:
         yield f"memory {address:x} {size:x}"
     hidden = [(target.flash.base, target.flash.bytes)] if target.flash else []
-    for address, size in _gaps(DEVICES, [*target.memories, *hidden]):
+    pages = sorted({(at & -PAGE, PAGE) for at in target.ready})
+    for address, size in _gaps(DEVICES, [*target.memories, *hidden, *pages]):
         yield f"device {address:x} {size:x}"
     with target.elf.open("rb") as stream:
         elf = ELFFile(stream)
@@ -338,6 +341,7 @@ def _describe(target: Target, content: IO[bytes]) -> Iterator[str]:
         yield f"load {at:x} {content.tell():x} {len(data):x}"
         content.write(data)
     yield from (f"forbidden {at:x} {size:x}" for at, size in target.forbidden)
+    yield from (f"register {at:x} {value:x}" for at, value in target.ready.items())
     yield from (f"mark {at:x}" for at, _ in marks if start <= at < end)
     stack, entry = (int.from_bytes(vectors[i : i + 4], "little") for i in (0, 4))
     yield f"start {entry & ~1:x} {stack:x}"

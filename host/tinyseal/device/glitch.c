@@ -6,6 +6,7 @@
  *   memory ADDRESS BYTES    zeroed, executable; `device`: zeroed, never executable; `hidden`: of
  *                           a flash that the processor has no address of: what it reads there is
  *                           0, what it writes is lost
+ *   register ADDRESS VALUE  of a device: always read so; the rest of its page 0, what is written lost
  *   load ADDRESS OFFSET BYTES  what lies there, of the file CONTENT
  *   code ADDRESS BYTES      where the program lies
  *   path ADDRESS BYTES      a part of it that is visited; steps count every instruction
@@ -43,6 +44,7 @@
 #define PAGE 4096u
 #define MAX_REGIONS 64u
 #define MAX_FORBIDDEN 64u
+#define MAX_REGISTERS 64u
 #define MAX_RUN_MARKS 64u /* states of one run that its outcome is remembered for */
 #define HOT 64u           /* visits on the path, from which a mark is none */
 #define KNOWN (1u << 21)  /* states remembered */
@@ -162,12 +164,24 @@ static uint32_t halfword(uint32_t at)
     return value;
 }
 
-static uint64_t read_zero(uc_engine *uc, uint64_t offset, unsigned size, void *unused)
+/* Registers that say ready for ever, in pages that keep nothing. */
+static struct {
+    uint32_t at;
+    uint32_t value;
+} registers[MAX_REGISTERS];
+static size_t register_count;
+
+static uint64_t read_register(uc_engine *uc, uint64_t offset, unsigned size, void *page)
 {
+    const uint32_t at = (uint32_t)((uintptr_t)page + offset);
+
     (void)uc;
-    (void)offset;
     (void)size;
-    (void)unused;
+    for (size_t i = 0; i < register_count; i++) {
+        if (registers[i].at == at) {
+            return registers[i].value;
+        }
+    }
     return 0;
 }
 
@@ -203,7 +217,26 @@ static void add_region(uint32_t start, uint32_t bytes, unsigned permissions)
         must(uc_mem_map_ptr(cpu, start, room, permissions, regions[region_count - 1].now),
              "memory");
     } else {
-        must(uc_mmio_map(cpu, start, room, read_zero, 0, write_window, 0), "window");
+        must(uc_mmio_map(cpu, start, room, read_register, 0, write_window, 0), "window");
+    }
+}
+
+static void add_register(uint32_t at, uint32_t value)
+{
+    const uint32_t page = at & ~(PAGE - 1);
+    int is_new = 1;
+
+    if (register_count == MAX_REGISTERS) {
+        die("too many registers");
+    }
+    for (size_t i = 0; i < register_count; i++) {
+        is_new &= (registers[i].at & ~(PAGE - 1)) != page;
+    }
+    registers[register_count].at = at;
+    registers[register_count++].value = value;
+    if (is_new) {
+        must(uc_mmio_map(cpu, page, PAGE, read_register, (void *)(uintptr_t)page, write_window, 0),
+             "register");
     }
 }
 
@@ -997,7 +1030,7 @@ static void set_up(void)
     set_kind(rest, IS_REST);
     must(uc_hook_add(cpu, &hook, UC_HOOK_CODE, (void *)on_code, 0, 1, 0), "hook");
     must(uc_hook_add(cpu, &hook, UC_HOOK_INTR, (void *)on_exception, 0, 1, 0), "hook");
-    must(uc_mmio_map(cpu, SYSTEM, PAGE, read_zero, 0, write_system, 0), "system");
+    must(uc_mmio_map(cpu, SYSTEM, PAGE, read_register, 0, write_system, 0), "system");
     set(UC_ARM_REG_SP, first_sp);
     set(UC_ARM_REG_PC, entry | 1);
     must(uc_context_alloc(cpu, &at_start), "context");
@@ -1014,6 +1047,8 @@ static void order(const char *word, unsigned a, unsigned b, unsigned c, FILE *co
         add_region(a, b, UC_PROT_READ | UC_PROT_WRITE);
     } else if (strcmp(word, "hidden") == 0) {
         add_region(a, b, UC_PROT_NONE);
+    } else if (strcmp(word, "register") == 0) {
+        add_register(a, b);
     } else if (strcmp(word, "load") == 0) {
         load(content, a, (long)b, c);
     } else if (strcmp(word, "code") == 0) {
