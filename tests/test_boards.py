@@ -349,3 +349,22 @@ def test_slots_of_one_erase_unit_have_no_trailer_and_cannot_be_swapped(tmp_path)
     (tmp_path / "swapping.toml").write_text(text)
     with pytest.raises(BoardError, match='slots of role "app" of two erase units at least'):
         load_board(str(tmp_path / "swapping.toml"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("mark = 0x1ff000", "mark = 0x1ff001", "staging.mark: expected an erase unit of nor"),
+        ("mark = 0x1ff000", "mark = 0x200000", "staging.mark: expected an erase unit of nor"),
+        ("mark = 0x1ff000", "mark = 0x8f000", "staging.mark: expected outside of the partitions"),
+        ("0x08020000", "0x08007000", "staging: expected outside of [[memory]], overlaps internal"),
+        ('memory = "nor"', 'memory = "internal"', "staging: expected none where internal holds"),
+    ],
+)
+def test_staging_that_cannot_be_is_told(tmp_path, old, new, fault):
+    text = (BOARDS_DIR / "stm32f405.toml").read_text()
+    assert text.count(old) == 1
+    (tmp_path / "other.toml").write_text(text.replace(old, new))
+    with pytest.raises(BoardError) as error:
+        load_board(str(tmp_path / "other.toml"))
+    assert fault in str(error.value)

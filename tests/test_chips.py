@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from imgtool import image as imgtool_image
+from intelhex import IntelHex
 
 from support.boards import firmware
 from support.chain import running, signed, write_flash
@@ -29,6 +31,7 @@ from tinyseal.device.virtual import power_up, start
 from tinyseal.errors import DeviceError
 from tinyseal.package.merge import place, to_hex
 from tinyseal.package.sign import parse_version
+from tinyseal.package.staging import HEADER, MAGIC, RECORD, to_raw
 
 SMALL = Path("tests/corpus/chain.tflite")
 BOARDS = [b.name for b in map(load_board, board_names()) if b.runner and b.runner.kind == "unicorn"]
@@ -77,6 +80,80 @@ def test_a_slot_of_one_erase_unit_asks_for_no_trial(tmp_path):
     write_flash(request.board, flash, "app", "b", newer.ljust(size - 16, b"\xff") + trailer)
     with running(request, {}, tmp_path, flash) as board:
         assert board.boot().images["app"] == ("a", "1.0.0+0", 0, "confirmed")
+
+
+def staged(tmp_path, bend=lambda raw: raw):
+    """A Feather as dfu-util leaves it: all in the chip's own flash, the NOR erased or as it is."""
+    request = firmware("stm32f405", SMALL)
+    flash = tmp_path / "flash.bin"
+    if not flash.exists():
+        flash.write_bytes(b"\xff" * request.board.flash_memory.bytes)
+    raw = bend(to_raw(request.board, ROOT / request.merged))
+    return Stm32F405(flash, raw, ram_of(request.board)), request
+
+
+def test_first_images_get_from_the_chips_flash_into_the_nor_whenever_power_is_cut(
+    tmp_path, monkeypatch
+):
+    changes, change, left = [], Nor._change, 0
+
+    def count(nor, code, address, out):
+        if len(changes) == left:
+            change(nor, code, address, out[: len(out) // 2 or None])  # torn
+            raise Stopped("the power is off")
+        changes.append((code, address))
+        change(nor, code, address, out)
+
+    monkeypatch.setattr(Nor, "_change", count)
+    for left in (0, 9, 200):  # noqa: B007 count() looks at it
+        changes.clear()
+        made, request = staged(tmp_path)
+        with pytest.raises(Stopped, match="the power is off"):
+            made.run()
+    left = None
+    board = request.board
+    for is_first in (True, False):
+        changes.clear()
+        made, _ = staged(tmp_path)
+        with alive(made, board) as client:
+            client.boot()
+            assert {i: found[0] for i, found in client.info().images.items()} == {
+                "app": "a",
+                "capsule": "a",
+            }
+        slots = [board.partitions(role)[0].offset for role in ("app", "capsule")]
+        erased = {address for code, address in changes if code == 0x20}
+        assert erased & {*slots, board.staging.mark} == (
+            {*slots, board.staging.mark} if is_first else set()
+        )
+    merged, base = IntelHex(str(ROOT / request.merged)), board.flash_memory.base
+    for first, end in (s for s in merged.segments() if s[0] >= base):
+        wanted = bytes(merged[first:end].tobinarray())
+        assert made.cells[first - base : end - base] == wanted
+
+
+def test_what_is_staged_damaged_is_not_written_and_unsigned_is_not_run(tmp_path):
+    def damaged(raw):
+        return raw[:-1] + bytes([raw[-1] ^ 1])
+
+    def forged(raw):
+        """With a CRC that is right: whoever writes there can compute one."""
+        at = load_board("stm32f405").staging.address - 0x08000000
+        records = bytearray(raw[at + HEADER.size :])
+        records[RECORD.size + 0x400] ^= 1  # of the application
+        head = HEADER.pack(MAGIC, len(records), zlib.crc32(records))
+        return raw[:at] + head + bytes(records)
+
+    for bend, said in ((damaged, "staged images are damaged"), (forged, "boot app a ")):
+        made, request = staged(tmp_path, bend)
+        with alive(made, request.board) as client:
+            lines = [client.line(10.0)]
+            while "boot capsule a " not in lines[-1]:
+                lines.append(client.line(10.0))
+        assert any(said in line for line in lines) and any("nothing boots" in x for x in lines)
+        assert bool(made.cells[request.board.partitions("app")[0].offset] == 0xFF) == (
+            bend is damaged
+        )
 
 
 def chip(make, tmp_path):
@@ -248,8 +325,11 @@ def alive(made, board) -> Iterator[Client]:
         try:
             yield Client(port)
         finally:
-            made.stop(Stopped("the test is done"))
-            life.join(20.0)
+            for _ in range(100):  # it may be between two runs of the processor
+                made.stop(Stopped("the test is done"))
+                life.join(0.2)
+                if not life.is_alive():
+                    break
 
 
 def booting(name, flash):

@@ -198,6 +198,7 @@ def test_absent_drive_is_an_error_before_anything_runs(tmp_path, image):
         ("No available debug probes are connected", "no debug probe: plug it in"),
         ("Error: unable to find a matching CMSIS-DAP device", "no debug probe: plug it in"),
         ("SWD/JTAG communication failure (No ACK)", "SWDIO, SWCLK and GND"),
+        ("dfu-util: No DFU capable USB device available", "hold BOOT0 high"),
     ],
 )
 def test_words_of_the_tools_are_explained(tmp_path, image, said, expected):
@@ -212,7 +213,7 @@ def test_words_of_the_tools_are_explained(tmp_path, image, said, expected):
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ('"{uf2}"', '"{bin}"', "flasher.args: expected only {hex}, {uf2}"),
+        ('"{uf2}"', '"{elf}"', "flasher.args: expected only {hex}, {bin}, {uf2}"),
         ('drive = "RPI-RP2"\n', "", "flasher.drive: expected where args have {drive}"),
         ("uf2_family = 0xe48bff56", "", "flasher.uf2_family: expected where args have {uf2}"),
         ("uf2_family", 'usb = ["10C4"]\nuf2_family', "flasher.usb[0]: expected USB ids such as"),

@@ -9,6 +9,7 @@
 #include "jump.h"
 #include "link.h"
 #include "noinit.h"
+#include "staging.h"
 
 #define RETELL_SECONDS 2u
 
@@ -66,6 +67,11 @@ static _Noreturn void stay(enum boot_status status)
 
 int main(void)
 {
+    if (BOARD_STAGING_BYTES > 0
+        && staging_install((const uint8_t *)BOARD_STAGING_ADDRESS, BOARD_STAGING_BYTES,
+                           BOARD_STAGING_MARK)) {
+        put("\r\nboot staged images are damaged, or the flash is\r\n");
+    }
     boot_setup_to_run(&config);
     const enum boot_status status = boot_run(&boot, &config);
 

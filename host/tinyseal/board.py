@@ -262,6 +262,15 @@ class Services(Strict):
     telemetry: Flag = True  # statistics, as far as the owner allows; they lie in a partition "log"
 
 
+class Staging(Strict):
+    """Memory beside the bootloader that holds the first images until it has written them to the
+    flash, which no programmer reaches. It is erased, but for that, and no part of [[memory]]."""
+
+    address: Address
+    bytes: Size
+    mark: Address  # in the flash: the erase unit that says what has been written
+
+
 class Otp(Strict):
     """One-time bits that anchor the counter of queries: one is burnt every so many."""
 
@@ -280,13 +289,14 @@ class Capabilities(Strict):
     unique_id: Flag  # an id burnt in by the maker
 
 
-FLASHER_WORDS: Final = ("hex", "uf2", "port", "serial", "drive")
+FLASHER_WORDS: Final = ("hex", "bin", "uf2", "port", "serial", "drive")
 
 
 class Flasher(Strict):
     """How firmware reaches a real board. Filled in: `{hex}`, the merged image; `{uf2}`, the same
-    as UF2; `{port}`, the serial port; `{serial}`, the serial number of its USB device, by which
-    a probe is chosen; `{drive}`, where the bootloader's drive is mounted."""
+    as UF2; `{bin}`, as a BIN from where reset begins, with [staging] filled; `{port}`, the serial
+    port; `{serial}`, the serial number of its USB device, by which a probe is chosen; `{drive}`,
+    where the bootloader's drive is mounted."""
 
     binary: Text
     package: Text  # where the binary comes from, for the message when it is missing
@@ -352,6 +362,7 @@ class Board(Strict):
     flash: Flash | None = None  # there when a memory of kind "flash" is
     partition: tuple[Partition, ...] = ()
     boot: Boot | None = None  # there on every board that boots images
+    staging: Staging | None = None  # there where the flash has no address and no programmer
     rom: Rom | None = None  # there where the bootloader does not run in place
     services: Services = Services()
     otp: Otp | None = None  # there if and only if the capability is
@@ -637,6 +648,8 @@ def _sense_faults(data: Mapping[str, Any]) -> Iterator[str]:
         yield from _partition_faults(partition, flash, size)
         for boot in _sound(Boot, [data.get("boot")]):
             yield from _boot_faults(boot, flash, memory, partition)
+        for staging in _sound(Staging, [data.get("staging")]):
+            yield from _staging_faults(staging, flash, memory, partition)
 
 
 def _sound(model: type[_Section], entries: object) -> list[_Section]:
@@ -724,6 +737,28 @@ def _partition_faults(
         elif len({p.bytes for p in slots}) > 1:
             sizes = ", ".join(f"{p.name} {p.bytes:#x}" for p in slots)
             yield f'partition: expected slots of role "{role}" of one size, has {sizes}'
+
+
+def _staging_faults(
+    staging: Staging, flash: Flash, memory: Sequence[Memory], partitions: Sequence[Partition]
+) -> Iterator[str]:
+    found = next((m for m in memory if m.name == flash.memory), None)
+    reset = next((m for m in memory if m.kind == "flash"), None)
+    if found is None or reset is None:
+        return
+    if found is reset:
+        yield f"staging: expected none where {flash.memory} holds bootloader and images"
+    for m in memory:
+        if m.base < staging.address + staging.bytes and staging.address < m.end:
+            yield f"staging: expected outside of [[memory]], overlaps {m.name} at {m.base:#x}"
+    if staging.mark % flash.erase_bytes or staging.mark >= found.bytes:
+        yield (
+            f"staging.mark: expected an erase unit of {flash.memory}, a multiple of "
+            f"{flash.erase_bytes:#x} below {found.bytes:#x}, is {staging.mark:#x}"
+        )
+    for p in partitions:
+        if p.offset < staging.mark + flash.erase_bytes and staging.mark < p.end:
+            yield f"staging.mark: expected outside of the partitions, is in {p.name}"
 
 
 def _boot_faults(

@@ -41,7 +41,7 @@ def flash(
     dry_run: bool = DryRunOption,
     as_json: bool = JsonOption,
 ) -> None:
-    """Write a firmware to a board with esptool, pyocd, openocd or onto its UF2 drive."""
+    """Write a firmware to a board with esptool, pyocd, openocd, dfu-util or onto its UF2 drive."""
     profile = named_board(board)
     if kernels not in KERNEL_CHOICES:
         raise UsageError(f"no kernel set {kernels!r}; kernels: {', '.join(KERNEL_CHOICES)}")

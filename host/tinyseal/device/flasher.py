@@ -11,12 +11,13 @@ from typing import Final
 from tinyseal.board import Board, Flasher
 from tinyseal.device.usb import check_port, find_drive, find_port, serial_number
 from tinyseal.errors import DeviceError
+from tinyseal.package.staging import to_raw
 from tinyseal.package.uf2 import to_uf2
 
 FLASH_SECONDS: Final = 300.0
 
 _FRAME: Final = " │╭╮╰╯─"  # that esptool draws around what it says
-# What esptool, pyocd and openocd say, and what is the matter.
+# What esptool, pyocd, openocd and dfu-util say, and what is the matter.
 _REASONS: Final = (
     (
         r"LIBUSB_ERROR_ACCESS|Access denied|insufficient permissions|Permission denied",
@@ -39,6 +40,12 @@ _REASONS: Final = (
         r"port is busy|Resource busy|Could not exclusively lock",
         "another program uses the port: close its monitor",
     ),
+    (
+        r"No DFU capable USB device",
+        "the chip is not in its ROM's bootloader: hold BOOT0 high (to 3.3 V), press RESET, with a "
+        "cable that carries data",
+    ),
+    (r"More than one DFU capable USB device", "leave only the one board attached"),
 )
 
 
@@ -57,6 +64,8 @@ def flash(board: Board, image: Path, port: str | None = None) -> None:
         raise DeviceError(f"{image}: no such file; build it with scons board={board.name}")
     if flasher.uf2_family is not None:
         _uf2(image).write_bytes(to_uf2(image, flasher.uf2_family))
+    if any("{bin}" in arg for arg in flasher.args):
+        _bin(image).write_bytes(to_raw(board, image))
     try:
         done = subprocess.run(
             command,
@@ -85,7 +94,7 @@ def flash_command(board: Board, image: Path, port: str | None = None) -> list[st
     """What `flash` runs. DeviceError if the board is not there, or no flasher is named."""
     flasher = _flasher(board, image)
     wants = " ".join(flasher.args)
-    files = {"hex": str(image), "uf2": str(_uf2(image))}
+    files = {"hex": str(image), "uf2": str(_uf2(image)), "bin": str(_bin(image))}
     if "{port}" in wants or "{serial}" in wants:
         files["port"] = port or find_port(board.name, flasher.usb)
         if flasher.usb:  # else it is what the flasher takes it for: a file, an address
@@ -106,3 +115,7 @@ def _flasher(board: Board, image: Path) -> Flasher:
 
 def _uf2(image: Path) -> Path:
     return image.with_suffix(".uf2")
+
+
+def _bin(image: Path) -> Path:
+    return image.with_suffix(".bin")
