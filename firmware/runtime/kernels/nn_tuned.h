@@ -21,6 +21,14 @@ static inline int8_t nn_tuned_requant(int32_t twice, int32_t multiplier, int32_t
     return nn_dsp_saturate(nn_dsp_scale(twice, multiplier, rounding) >> shift);
 }
 
+/* Behind a zero point of -128 what is negative saturates: the host may have found a line that
+ * gives the same bytes for sums that come scaled (plan/kernels/linear.py). */
+static inline int8_t nn_tuned_linear(int32_t sum, int32_t multiplier, int32_t rounding,
+                                     int32_t shift)
+{
+    return nn_dsp_saturate(nn_dsp_scale_rectified(sum, multiplier, rounding) >> shift);
+}
+
 /* The narrower range of a fused activation, where it has one. */
 static inline void nn_tuned_clamp(int8_t *out, int32_t n, int32_t act_min, int32_t act_max)
 {

@@ -48,20 +48,28 @@ struct job {
     "smlabt r6, r5, " w12 ", r6\n\t"
 #define LINES_OF(LINE) LINE("r0", "r8", "r9") LINE("r1", "r10", "r11") LINE("r2", "r12", "lr")
 
-/* nn_tuned_requant's product, of one sum or both. */
-#define SCALE_RECTIFIED                       \
+/* nn_tuned_requant or nn_tuned_linear, but for the store, of one sum or both. */
+#define SCALE_LINEAR                          \
     "ldrd   r4, r5, [sp, #8]\n\t"             \
-    "smmlar r6, r6, r4, r5\n\t"
-#define SCALE_BOTH_RECTIFIED SCALE_RECTIFIED  \
-    "smmlar r7, r7, r4, r5\n\t"
+    "smmlar r6, r6, r4, r5\n\t"               \
+    "ssat   r6, #8, r6, asr #8\n\t"
+#define SCALE_BOTH_LINEAR SCALE_LINEAR        \
+    "smmlar r7, r7, r4, r5\n\t"               \
+    "ssat   r7, #8, r7, asr #8\n\t"
 #define SCALE_SIGNED                          \
     "ldrd   r4, r5, [sp, #8]\n\t"             \
     "add    r5, r5, r6, asr #31\n\t"          \
-    "smmlar r6, r6, r4, r5\n\t"
+    "smmlar r6, r6, r4, r5\n\t"               \
+    "ldr    r5, [sp, #16]\n\t"                \
+    "asr    r6, r6, r5\n\t"                   \
+    "ssat   r6, #8, r6\n\t"
 #define SCALE_BOTH_SIGNED SCALE_SIGNED        \
     "ldr    r5, [sp, #12]\n\t"                \
     "add    r5, r5, r7, asr #31\n\t"          \
-    "smmlar r7, r7, r4, r5\n\t"
+    "smmlar r7, r7, r4, r5\n\t"               \
+    "ldr    r5, [sp, #16]\n\t"                \
+    "asr    r7, r7, r5\n\t"                   \
+    "ssat   r7, #8, r7\n\t"
 
 /* All of the fourteen registers hold weights, lines, sums or inputs. The rest lies on the
  * stack: start twice, multiplier, rounding, shift; then the job from out_step on. */
@@ -88,11 +96,7 @@ struct job {
                      "ldrd   r6, r7, [sp]\n\t"                    \
                      LINES_OF(LINE)                               \
                      SCALE_BOTH                                   \
-                     "ldrd   r4, r5, [sp, #16]\n\t"               \
-                     "asr    r6, r6, r4\n\t"                      \
-                     "asr    r7, r7, r4\n\t"                      \
-                     "ssat   r6, #8, r6\n\t"                      \
-                     "ssat   r7, #8, r7\n\t"                      \
+                     "ldr    r5, [sp, #20]\n\t"                   \
                      "strb   r6, [r3]\n\t"                        \
                      "strb   r7, [r3, r5]\n\t"                    \
                      "add    r3, r3, r5, lsl #1\n\t"              \
@@ -105,9 +109,6 @@ struct job {
                      "ldr    r6, [sp]\n\t"                        \
                      LINES_OF(LINE_OF_LAST)                       \
                      SCALE                                        \
-                     "ldr    r4, [sp, #16]\n\t"                   \
-                     "asr    r6, r6, r4\n\t"                      \
-                     "ssat   r6, #8, r6\n\t"                      \
                      "strb   r6, [r3]\n"                          \
                      "5:\n\t" /* the next line */                 \
                      "ldrd   r4, r5, [sp, #36]\n\t"               \
@@ -142,16 +143,16 @@ struct job {
                        "r9", "r10", "r11", "r12", "lr", "cc", "memory")
 
 static __attribute__((noinline)) void run(const struct job *job, int32_t stride,
-                                          int is_rectified)
+                                          int is_linear)
 {
     register const struct job *r0 __asm__("r0") = job;
 
-    if (stride == 1 && is_rectified) {
-        RUN(LINE_OF_STRIDE_1, SCALE_BOTH_RECTIFIED, SCALE_RECTIFIED);
+    if (stride == 1 && is_linear) {
+        RUN(LINE_OF_STRIDE_1, SCALE_BOTH_LINEAR, SCALE_LINEAR);
     } else if (stride == 1) {
         RUN(LINE_OF_STRIDE_1, SCALE_BOTH_SIGNED, SCALE_SIGNED);
-    } else if (is_rectified) {
-        RUN(LINE_OF_STRIDE_2, SCALE_BOTH_RECTIFIED, SCALE_RECTIFIED);
+    } else if (is_linear) {
+        RUN(LINE_OF_STRIDE_2, SCALE_BOTH_LINEAR, SCALE_LINEAR);
     } else {
         RUN(LINE_OF_STRIDE_2, SCALE_BOTH_SIGNED, SCALE_SIGNED);
     }
@@ -203,7 +204,7 @@ static int32_t line_sum(const uint32_t *line, int32_t at, const int32_t *w)
     return acc;
 }
 
-static void run(const struct job *job, int32_t stride, int is_rectified)
+static void run(const struct job *job, int32_t stride, int is_linear)
 {
     const int32_t pair_words = (int32_t)(job->pairs_end - job->line[0]);
     const int32_t count = 2 * pair_words / stride + job->is_odd;
@@ -211,7 +212,6 @@ static void run(const struct job *job, int32_t stride, int is_rectified)
     int32_t at = 0;
     int8_t *out = job->out;
 
-    (void)is_rectified;
     for (const int32_t *c = job->words; c < job->words_end; c += NN_TUNED_DEPTHWISE_WORDS) {
         for (int32_t y = 0; y < lines; y++) {
             for (int32_t i = 0; i < count; i++) {
@@ -221,7 +221,9 @@ static void run(const struct job *job, int32_t stride, int is_rectified)
                     acc += line_sum(job->line[tap] + at, i * stride,
                                     c + NN_TUNED_WORDS + 2 * tap);
                 }
-                out[i * job->out_step] = nn_tuned_requant(acc, c[1], c[2], c[3]);
+                out[i * job->out_step] = is_linear
+                                             ? nn_tuned_linear(acc, c[1], c[2], c[3])
+                                             : nn_tuned_requant(acc, c[1], c[2], c[3]);
             }
             at += job->line_pitch / 4;
             out += job->line_back + 2 * pair_words / stride * job->out_step;
@@ -373,7 +375,7 @@ run_pass(const struct nn_tuned_depthwise *op, const int8_t *in, int32_t count,
         }
         job.pairs_end = job.line[0] + pair_words;
         job.last_end = job.pairs_end + (lines - 1) * across->stride * op->line_words;
-        run(&job, along->stride, op->is_rectified);
+        run(&job, along->stride, op->is_linear);
         job.out += across->out_step;
     }
 }

@@ -5,8 +5,8 @@
 
 #include "nn_tuned.h"
 
-/* Words of a channel: NN_TUNED_WORDS with the start doubled, then of each filter line the
- * pairs of halves (2 w0, 2 w1) and (2 w1, 2 w2): sums come out doubled. */
+/* Words of a channel: NN_TUNED_WORDS, then of each filter line the pairs of halves (w0, w1) and
+ * (w1, w2). Start and weights are scaled: sums come doubled, or as linear outputs take them. */
 #define NN_TUNED_DEPTHWISE_WORDS (NN_TUNED_WORDS + 6)
 
 /* One of the image's two axes. Outputs lie as far apart in out as inputs in in, or nearer. */
@@ -35,8 +35,7 @@ struct nn_tuned_depthwise {
     int8_t zero;              /* the input's zero point, which padding holds */
     int8_t act_min;
     int8_t act_max;
-    int8_t is_rectified;      /* the output's zero point is -128: what is negative saturates,
-                               * however it is rounded */
+    int8_t is_linear;         /* outputs are nn_tuned_linear's, with a shift of 8 */
     const int32_t *words;     /* [channels][NN_TUNED_DEPTHWISE_WORDS] */
 };
 

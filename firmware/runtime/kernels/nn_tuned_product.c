@@ -11,38 +11,58 @@ static inline int32_t pair_words(const struct nn_tuned_product *op)
     return START_WORDS + (op->is_wide ? op->depth : op->depth / 2) + SCALE_WORDS;
 }
 
-/* Two weights of channel 0 or 1 of a pair. */
-static inline uint32_t load_weights(const int32_t *weights, int32_t step, int32_t channel,
-                                    int is_wide)
+/* Sums of a pixel: of channel a, and of a + 256 b or, wide, b. Two inputs more. */
+static inline __attribute__((always_inline)) void
+add_step(const int32_t *weights, int32_t step, int is_wide, uint32_t x, int32_t sums[2])
 {
-    if (is_wide) {
-        return (uint32_t)weights[2 * step + channel];
+    const uint32_t first = (uint32_t)weights[is_wide ? 2 * step : step];
+    const uint32_t second = is_wide ? (uint32_t)weights[2 * step + 1] : first;
+
+    sums[0] = nn_dsp_dot(is_wide ? first : nn_dsp_even(first), x, sums[0]);
+    sums[1] = nn_dsp_dot(second, x, sums[1]);
+}
+
+/* The output of channel 0 or 1 of a pair. */
+static inline __attribute__((always_inline)) int8_t
+finish(const int32_t sums[2], const int32_t *scales, int32_t channel, int is_wide,
+       int is_linear)
+{
+    const int32_t *const scale = scales + 3 * channel;
+    int32_t sum = sums[channel];
+
+    if (!is_wide && channel == 1) {
+        sum = (int32_t)((uint32_t)sum - (uint32_t)sums[0]);
     }
-    return channel ? nn_dsp_odd((uint32_t)weights[step]) : nn_dsp_even((uint32_t)weights[step]);
+    if (is_linear) {
+        return nn_tuned_linear(sum, scale[0], scale[1], scale[2]);
+    }
+    if (!is_wide) {
+        sum = channel == 1 ? sum >> 7 : sum * 2;
+    }
+    return nn_tuned_requant(sum, scale[0], scale[1], scale[2]);
 }
 
 #if defined(__ARM_FEATURE_DSP)
 
 /* The block takes all fourteen registers, so nothing is left to count with: its steps are
- * unrolled, 13 instructions for 16 products, 11 of wide weights, and entered where as many
+ * unrolled, 12 instructions for 16 products, 11 of wide weights, and entered where as many
  * remain as there are to do. Each instruction has four bytes. Sums of channel a are r4 to r7,
- * of b r8 to r11. */
+ * of b r8 to r11, those with a's in them. */
 #define UNROLLED 32
-#define STEP_BYTES(is_wide) ((is_wide) ? 44 : 52)
+#define STEP_BYTES(is_wide) ((is_wide) ? 44 : 48)
 #define STEP                              \
     "ldr.w  r12, [r1], #4\n\t"            \
     "ldrd   r2, r3, [r0], #8\n\t"         \
-    "sxtb16.w lr, r12, ror #8\n\t"        \
-    "sxtb16.w r12, r12\n\t"               \
-    "smlad  r4, r12, r2, r4\n\t"          \
-    "smlad  r5, r12, r3, r5\n\t"          \
-    "smlad  r8, lr, r2, r8\n\t"           \
-    "smlad  r9, lr, r3, r9\n\t"           \
+    "sxtb16.w lr, r12\n\t"                \
+    "smlad  r4, lr, r2, r4\n\t"           \
+    "smlad  r5, lr, r3, r5\n\t"           \
+    "smlad  r8, r12, r2, r8\n\t"          \
+    "smlad  r9, r12, r3, r9\n\t"          \
     "ldrd   r2, r3, [r0], #8\n\t"         \
-    "smlad  r6, r12, r2, r6\n\t"          \
-    "smlad  r7, r12, r3, r7\n\t"          \
-    "smlad  r10, lr, r2, r10\n\t"         \
-    "smlad  r11, lr, r3, r11\n\t"
+    "smlad  r6, lr, r2, r6\n\t"           \
+    "smlad  r7, lr, r3, r7\n\t"           \
+    "smlad  r10, r12, r2, r10\n\t"        \
+    "smlad  r11, r12, r3, r11\n\t"
 #define WIDE_STEP                         \
     "ldrd   r12, lr, [r1], #8\n\t"        \
     "ldrd   r2, r3, [r0], #8\n\t"         \
@@ -59,24 +79,32 @@ static inline uint32_t load_weights(const int32_t *weights, int32_t step, int32_
 #define FOUR(x) x x x x
 #define UNROLL(step) FOUR(FOUR(step)) FOUR(FOUR(step))
 
-/* nn_tuned_requant but for its store: multiplier r2, rounding r3, shift r12. */
+/* nn_tuned_requant and nn_tuned_linear but for their stores: multiplier r2, rounding r3, shift
+ * r12. Sums of bytes are doubled first, those of b parted from a's. */
 #define SIGNED(s)                         \
-    "lsl    " s ", " s ", #1\n\t"         \
     "add    lr, r3, " s ", asr #31\n\t"   \
     "smmlar " s ", " s ", r2, lr\n\t"     \
     "asr    " s ", " s ", r12\n\t"        \
     "ssat   " s ", #8, " s "\n\t"
-#define RECTIFIED(s)                      \
-    "lsl    " s ", " s ", #1\n\t"         \
+#define LINEAR(s, shift)                  \
     "smmlar " s ", " s ", r2, r3\n\t"     \
-    "asr    " s ", " s ", r12\n\t"        \
-    "ssat   " s ", #8, " s "\n\t"
-#define EIGHT(ROUND)                      \
-    ROUND("r4") ROUND("r5") ROUND("r6") ROUND("r7")   \
+    "ssat   " s ", #8, " s ", asr #" shift "\n\t"
+#define SIGNED_A(s) "lsl    " s ", " s ", #1\n\t" SIGNED(s)
+#define SIGNED_B(s) "asr    " s ", " s ", #7\n\t" SIGNED(s)
+#define LINEAR_A(s) LINEAR(s, "4")
+#define LINEAR_B(s) LINEAR(s, "12")
+#define LINEAR_WIDE(s) LINEAR(s, "8")
+#define PART                              \
+    "sub    r8, r8, r4\n\t"               \
+    "sub    r9, r9, r5\n\t"               \
+    "sub    r10, r10, r6\n\t"             \
+    "sub    r11, r11, r7\n\t"
+#define EIGHT(A, B)                       \
+    A("r4") A("r5") A("r6") A("r7")       \
     "ldm    r1!, {r2, r3, r12}\n\t"       \
-    ROUND("r8") ROUND("r9") ROUND("r10") ROUND("r11")
+    B("r8") B("r9") B("r10") B("r11")
 
-#define RUN_PAIRS(STEP)                                                                   \
+#define RUN_PAIRS(STEP, SIGN, LINE)                                                              \
     __asm__ volatile(                                                                     \
         "push   {r7}\n\t" /* the frame pointer of some builds */                          \
         "ldm    r0, {r4-r12}\n\t"                                                         \
@@ -106,10 +134,10 @@ static inline uint32_t load_weights(const int32_t *weights, int32_t step, int32_
         "ldm    r1!, {r2, r3, r12}\n\t"                                                   \
         "ldr    pc, [sp, #32]\n"                                                          \
         "3:\n\t"                                                                          \
-        EIGHT(SIGNED)                                                                     \
+        SIGN                                                                              \
         "b      5f\n"                                                                     \
         "4:\n\t"                                                                          \
-        EIGHT(RECTIFIED)                                                                  \
+        LINE                                                                              \
         "5:\n\t"                                                                          \
         "ldrd   r0, r12, [sp, #16]\n\t"      /* out, away */                              \
         "ldrd   r2, r3, [sp, #24]\n\t"                                                    \
@@ -140,7 +168,7 @@ static __attribute__((noinline)) void run_pairs(const struct nn_tuned_product_ru
     register const struct nn_tuned_product_run *r0 __asm__("r0") = run;
     register const int32_t *r1 __asm__("r1") = pairs;
 
-    RUN_PAIRS(STEP);
+    RUN_PAIRS(STEP, PART EIGHT(SIGNED_A, SIGNED_B), PART EIGHT(LINEAR_A, LINEAR_B));
 }
 
 static __attribute__((noinline)) void run_wide_pairs(const struct nn_tuned_product_run *run,
@@ -149,7 +177,7 @@ static __attribute__((noinline)) void run_wide_pairs(const struct nn_tuned_produ
     register const struct nn_tuned_product_run *r0 __asm__("r0") = run;
     register const int32_t *r1 __asm__("r1") = pairs;
 
-    RUN_PAIRS(WIDE_STEP);
+    RUN_PAIRS(WIDE_STEP, EIGHT(SIGNED, SIGNED), EIGHT(LINEAR_WIDE, LINEAR_WIDE));
 }
 
 #else
@@ -161,27 +189,23 @@ static void run_any_pairs(const struct nn_tuned_product_run *run, const int32_t 
                           int is_wide)
 {
     const int32_t steps = (int32_t)(run->columns_end - run->columns) / PIXELS;
+    const int32_t words = START_WORDS + (is_wide ? 2 * steps : steps) + SCALE_WORDS;
     int8_t *out = run->out;
 
-    while (pairs < run->pairs_end) {
-        const int32_t *const weights = pairs + START_WORDS;
-        const int32_t *const scales = weights + (is_wide ? 2 * steps : steps);
+    for (; pairs < run->pairs_end; pairs += words, out += 2) {
+        const int32_t *const scales = pairs + words - SCALE_WORDS;
 
-        for (int32_t channel = 0; channel < 2; channel++, out++) {
-            const int32_t *const scale = scales + 3 * channel;
+        for (int32_t pixel = 0; pixel < PIXELS; pixel++) {
+            int8_t *const to = out + (pixel ? run->away[pixel - 1] : 0);
+            int32_t sums[2] = { pairs[0], pairs[1] };
 
-            for (int32_t pixel = 0; pixel < PIXELS; pixel++) {
-                int32_t acc = pairs[channel];
-
-                for (int32_t step = 0; step < steps; step++) {
-                    acc = nn_dsp_dot(load_weights(weights, step, channel, is_wide),
-                                     run->columns[step * PIXELS + pixel], acc);
-                }
-                out[pixel ? run->away[pixel - 1] : 0] =
-                    nn_tuned_requant(acc * 2, scale[0], scale[1], scale[2]);
+            for (int32_t step = 0; step < steps; step++) {
+                add_step(pairs + START_WORDS, step, is_wide,
+                         run->columns[step * PIXELS + pixel], sums);
             }
+            to[0] = finish(sums, scales, 0, is_wide, run->is_linear);
+            to[1] = finish(sums, scales, 1, is_wide, run->is_linear);
         }
-        pairs = scales + SCALE_WORDS;
     }
 }
 
@@ -209,7 +233,7 @@ void nn_tuned_product_start(const struct nn_tuned_product *op, const uint32_t *c
         .columns_end = columns + steps * PIXELS,
         .pairs_end = op->pairs + even * pair_words(op),
         .away = { op->out_ch, op->out_ch * 2, op->out_ch * 3 },
-        .is_rectified = op->is_rectified,
+        .is_linear = op->is_linear,
     };
 }
 
@@ -220,25 +244,17 @@ run_pixel(const struct nn_tuned_product *op, const uint32_t *columns, int is_wid
     const int32_t steps = op->depth / 2;
     const int32_t *pair = op->pairs;
 
-    for (int32_t left = op->out_ch; left > 0; left -= 2) {
-        const int32_t *const weights = pair + START_WORDS;
-        const int32_t *const scale = weights + (is_wide ? 2 * steps : steps);
-        int32_t a = pair[0];
-        int32_t b = pair[1];
+    for (int32_t left = op->out_ch; left > 0; left -= 2, pair += pair_words(op)) {
+        const int32_t *const scales = pair + pair_words(op) - SCALE_WORDS;
+        int32_t sums[2] = { pair[0], pair[1] };
 
         for (int32_t step = 0; step < steps; step++) {
-            const uint32_t x = columns[step * PIXELS];
-
-            a = nn_dsp_dot(load_weights(weights, step, 0, is_wide), x, a);
-            b = nn_dsp_dot(load_weights(weights, step, 1, is_wide), x, b);
+            add_step(pair + START_WORDS, step, is_wide, columns[step * PIXELS], sums);
         }
         if (left > 1) {
-            out[0] = nn_tuned_requant(a * 2, scale[0], scale[1], scale[2]);
-            out++;
+            *out++ = finish(sums, scales, 0, is_wide, op->is_linear);
         }
-        out[0] = nn_tuned_requant(b * 2, scale[3], scale[4], scale[5]);
-        out++;
-        pair = scale + SCALE_WORDS;
+        *out++ = finish(sums, scales, 1, is_wide, op->is_linear);
     }
 }
 

@@ -10,13 +10,16 @@
 struct nn_tuned_product {
     int32_t depth;           /* inputs of an output, a multiple of 4: more have weight 0 */
     int32_t out_ch;
-    int8_t is_rectified;     /* the output's zero point is -128: what is negative saturates,
-                              * however it is rounded */
-    int8_t is_wide;          /* weights as halves */
-    const int32_t *pairs;    /* For channels a and b: where their sums start; weights, of every
-                              * k = 0, 1, 4, 5, 8, 9, ... the bytes a[k] b[k] a[k+2] b[k+2], or
-                              * the halves a[k] a[k+2] b[k] b[k+2]; multiplier, rounding and shift of a, then of b. The pair of an
-                              * odd last channel holds the one before it again. */
+    int8_t is_linear;        /* outputs are nn_tuned_linear's, with a shift of 8 for wide
+                              * weights; for others 4 for channels a, 12 for channels b */
+    int8_t is_wide;          /* weights as halves, scaled: sums come doubled, or as linear outputs
+                              * take them */
+    const int32_t *pairs;    /* For channels a and b: where the sums of a and of a + 256 b start,
+                              * wide those of a and b; weights, of every k = 0, 1, 4, 5, 8, 9, ...
+                              * the halves a[k] + 256 b[k], a[k+2] + 256 b[k+2], wide a[k],
+                              * a[k+2], b[k], b[k+2]; multiplier, rounding and shift of a, then of
+                              * b. The pair of an odd last channel holds the one before it
+                              * again. */
 };
 
 /* Columns of n bytes of each of four pixels: per four bytes, two words of each pixel, inputs 0
@@ -39,7 +42,7 @@ struct nn_tuned_product_run {
     int8_t *out;
     int32_t away[NN_TUNED_PRODUCT_PIXELS - 1]; /* bytes from the first pixel's outputs to the
                                                 * others' */
-    int32_t is_rectified;
+    int32_t is_linear;
 };
 
 /* Once for a layer. */

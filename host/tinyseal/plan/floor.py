@@ -38,14 +38,14 @@ class Block:
 
 _DSP: Final[dict[Shape, Block]] = {
     # 2 channels, 4 pixels, 2 inputs: LDRD of weights as halves, 2 LDRD of inputs, 8 SMLAD for 16
-    # products. LSL, SMMLAR, ASR, SSAT, STRB behind a ReLU. 4 inputs: LDR, 2 SXTB16, STRD.
-    "dense": Block(11 / 16, 5.0, 1.0),
+    # products. SMMLAR, SSAT, STRB behind a ReLU. 4 inputs: LDR, 2 SXTB16, STRD.
+    "dense": Block(11 / 16, 3.0, 1.0),
     # 4 channels, 4 inputs: LDM of weights, 8 SXTB16, 8 SMLAD and an LDRD of inputs for 16
     # products.
     "vector": Block(18 / 16, 5.0, 1.0),
-    # A filter row, 2 outputs: LDRD, SMLAD, SMLATB, SMLABT, SMLAD for 6 products; the sum comes
-    # doubled. 4 inputs: LDR, 2 SXTB16, 4 STRH into the rows of their channels.
-    "depthwise": Block(5 / 6, 6.0, 7 / 4),
+    # A filter row, 2 outputs: LDRD, SMLAD, SMLATB, SMLABT, SMLAD for 6 products; as above. 4
+    # inputs: LDR, 2 SXTB16, 4 STRH into the rows of their channels.
+    "depthwise": Block(5 / 6, 3.0, 7 / 4),
     # 4 elements: LDR, 2 SXTAB16. Rounded division by a constant: 4, SSAT, STRB.
     "pool": Block(3 / 4, 6.0),
     # 2 LDR, 4 SXTB16 for 4; SMLABB with the zero points folded, SMMULR and MLA, then as above.

@@ -13,7 +13,6 @@ from tinyseal.graph.ops.arithmetic import Add
 from tinyseal.graph.ops.convolution import DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import Pool
-from tinyseal.plan.kernels.dense import is_rectified
 from tinyseal.plan.kernels.tuned import (
     Axis,
     Lines,
@@ -73,6 +72,7 @@ def emit_depthwise_planes(e: Emission) -> None:
 
 def _depthwise(e: Emission, p: DepthwiseConv2D, lines: Lines) -> None:
     e.header("kernels/nn_tuned_depthwise.h")
+    is_linear, words = depthwise_words(p, lines.rows)
     op = e.struct(
         "nn_tuned_depthwise",
         "op",
@@ -87,8 +87,8 @@ def _depthwise(e: Emission, p: DepthwiseConv2D, lines: Lines) -> None:
         line_is_odd=lines.inputs[1],
         zero=-p.in_offset,
         **dense.range_fields(p),
-        is_rectified=int(is_rectified(p)),
-        words=e.array("words", depthwise_words(p, lines.rows)),
+        is_linear=int(is_linear),
+        words=e.array("words", words),
     )
     e.statement(f"nn_tuned_depthwise_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
 
@@ -128,12 +128,13 @@ def emit_pool(e: Emission) -> None:
 
 def _product_fields(e: Emission, *, wide: bool) -> dict[str, int | str]:
     p = dense.dense_params(e)
+    is_linear, pairs = product_pairs(p, wide)
     return {
         "depth": depth(p),
         "out_ch": len(p.weights),
-        "is_rectified": int(is_rectified(p)),
+        "is_linear": int(is_linear),
         "is_wide": int(wide),
-        "pairs": e.array("pairs", product_pairs(p, wide)),
+        "pairs": e.array("pairs", pairs),
     }
 
 

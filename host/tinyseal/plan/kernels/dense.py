@@ -26,6 +26,22 @@ def pixels(p: Conv2D | FullyConnected) -> int:
     return p.batches * p.out_h * p.out_w if isinstance(p, Conv2D) else p.batches
 
 
+def starts(p: Weighted, weights: Array) -> Array:
+    """Of the sum of each channel, the input's zero point folded in; `weights` is
+    [out_ch, depth]."""
+    wide = weights.astype(np.int64)
+    sums: Array = p.in_offset * wide.sum(axis=1)
+    return sums if p.bias is None else sums + p.bias
+
+
+def reach(p: Weighted, weights: Array) -> Array:
+    """int64 [2, out_ch]: the least that the sum of each channel can come to, and the most."""
+    wide = weights.astype(np.int64)
+    below = np.minimum(wide * 127, wide * -128).sum(axis=1)
+    above = np.maximum(wide * 127, wide * -128).sum(axis=1)
+    return np.stack([below, above]) + starts(p, weights)
+
+
 def channels(p: Weighted, weights: Array, bits: int = 30) -> npt.NDArray[np.int64] | None:
     """Start, multiplier, rounding and shift of every channel (firmware: nn_tuned.h), or None
     where a channel leaves the ranges in which they are exact. `weights` is [out_ch, depth].
@@ -34,23 +50,17 @@ def channels(p: Weighted, weights: Array, bits: int = 30) -> npt.NDArray[np.int6
     bits + 2 for quotient, half and shifted zero point together. A channel that has one value
     whatever the input, as training leaves dead ones, gets it from its rounding alone.
     """
-    wide = weights.astype(np.int64)
-    start = p.in_offset * wide.sum(axis=1) + (0 if p.bias is None else p.bias)
-    up, down = (np.maximum(wide * 127, wide * -128), np.minimum(wide * 127, wide * -128))
-    above, below = up.sum(axis=1), down.sum(axis=1)
+    start, ends = starts(p, weights), reach(p, weights)
     multiplier, shift = p.multipliers.astype(np.int64), -p.shifts.astype(np.int64)
-    ends = [
-        requantize_s8(start + side, p.multipliers, p.shifts, p.out_offset, -128, 127)
-        for side in (above, below)
-    ]
+    values = requantize_s8(ends.copy(), p.multipliers, p.shifts, p.out_offset, -128, 127)
     # Monotonic, if nothing is shifted out to the left: between equal ends nothing else comes.
-    constant = (ends[0] == ends[1]) & (shift >= 0)
+    constant = (values[0] == values[1]) & (shift >= 0)
     start, multiplier = np.where(constant, 0, start), np.where(constant, 0, multiplier)
-    shift, offset = np.where(constant, 1, shift), np.where(constant, ends[0], p.out_offset)
-    reach = np.maximum(np.abs(start + above), np.abs(start + below))
-    if reach.max() >= 2**bits or shift.min() < 1:
+    shift, offset = np.where(constant, 1, shift), np.where(constant, values[0], p.out_offset)
+    most = np.abs(np.where(constant, 0, ends)).max(axis=0)
+    if most.max() >= 2**bits or shift.min() < 1:
         return None
-    high = ((reach * multiplier + (1 << 30)) >> 31) + 1  # of the product, and one for its sign
+    high = ((most * multiplier + (1 << 30)) >> 31) + 1  # of the product, and one for its sign
     rounding = (np.int64(1) << (shift - 1)) + (offset.astype(np.int64) << shift)
     if (high + np.abs(rounding)).max() >= 2 ** (bits + 1):
         return None

@@ -26,44 +26,102 @@ from tinyseal.plan.kernels.dense import (
     by_channel,
     channels,
     is_pointwise,
+    is_rectified,
     is_solid,
     pixels,
+    reach,
 )
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.lag import block_lag
+from tinyseal.plan.kernels.linear import linear_words
 
 PIXELS: Final = 4  # NN_TUNED_PRODUCT_PIXELS
 _GROUP: Final = 4  # inputs widened at a time
+LINE_SHIFT: Final = 8  # of linear outputs, where the weights are halves
+_BYTES_SHIFT: Final = 4  # and of channels a, where they are bytes
 _UNROLLED: Final = 64  # inputs the product goes through without a branch
-WIDE_GAIN: Final = 15  # instructions an inference that a byte of flash has to save
+WIDE_GAIN: Final = 7  # instructions an inference that a byte of flash has to save
 _QUAD: Final = 4  # channels of nn_tuned_fc at a time
 _MOST_TAPS: Final = 255  # of an average: times 128 it fits 16 bits
 _TAPS: Final = 3  # of a depthwise filter, each way
 _PLANES: Final = 2048  # bytes of scratch that whole planes may take
 
 
-def product_pairs(p: Dense, wide: bool) -> Array:
-    """int32 [pairs, words] (firmware: nn_tuned_product.h): of channels a and b the starts, the
-    weights, and each one's multiplier, rounding and shift.
+@dataclass(frozen=True)
+class _Pairs:
+    """Channels two by two: a and b of the first pair, of the second... An odd last channel is b,
+    with the one before it, or zeros, as a."""
 
-    Of four weights of each the bytes are a0 b0 a2 b2 a1 b1 a3 b3, the wide halves a0 a2 b0 b2 a1
-    a3 b1 b3. An odd last channel is b, with the one before it, or zeros, as a.
-    """
+    rows: Array  # int8 [channels, depth]
+    words: Array  # int64 [channels, 4]
+    reach: Array  # int64 [2, channels]
+
+    @property
+    def fit_bytes(self) -> bool:
+        """Whether 256 b + a fits a half, and the sum of those tells the sum of b."""
+        a, b = self.rows[0::2], self.rows[1::2]
+        most = np.abs(self.reach[:, 1::2] * (self.words[1::2, 1] > 0)).max()
+        return not ((b == -128) & (a < 0)).any() and bool(most < 2**23 - 2**10)
+
+
+def _pairs(p: Dense) -> _Pairs | None:
     rows = by_channel(p)
     words = channels(p, rows)
-    assert words is not None
+    if words is None:
+        return None
+    ends = reach(p, rows)
     padded = np.pad(rows, ((0, 0), (0, depth(p) - rows.shape[1])))
     count = len(rows)
     if count == 1:
         padded, words = np.pad(padded, ((1, 0), (0, 0))), np.pad(words, ((1, 0), (0, 0)))
-        count = 2
+        ends, count = np.pad(ends, ((0, 0), (1, 0))), 2
     order = [*range(count - count % 2), *([count - 2, count - 1] if count % 2 else [])]
-    ends = words[order].reshape(-1, 2, 4).astype("<i4")
-    groups = padded[order].reshape(len(ends), 2, -1, 2, 2)  # pair, channel, group, k + 2, k + 1
+    return _Pairs(padded[order], words[order], ends[:, order])
+
+
+def product_pairs(p: Dense, wide: bool) -> tuple[bool, Array]:
+    """Whether outputs are linear, and int32 [pairs, words] (firmware: nn_tuned_product.h): of
+    channels a and b the starts, the weights, and each one's multiplier, rounding and shift.
+
+    Of four weights of each the bytes are a0 b0 a2 b2 a1 b1 a3 b3, those of b less one where a is
+    negative, so that halves are 256 b + a; the wide halves are a0 a2 b0 b2 a1 a3 b1 b3.
+    """
+    pairs = _pairs(p)
+    assert pairs is not None
+    if wide:
+        is_linear, gain, words = _gained(p, pairs.words, pairs.reach)
+        halves = (pairs.rows << gain[:, None]).astype("<i2")
+    else:
+        gain = np.resize([0, 8], len(pairs.rows))
+        is_linear, words = _scaled(p, pairs.words, pairs.reach, gain, _BYTES_SHIFT + gain)
+        words[1::2, 0] += words[0::2, 0]
+        halves = pairs.rows.astype("<i2")
+        halves[1::2] -= halves[0::2] < 0
+    ends = words.reshape(-1, 2, 4).astype("<i4")
+    groups = halves.reshape(len(ends), 2, -1, 2, 2)  # pair, channel, group, k + 2, k + 1
     order_of = (0, 2, 4, 1, 3) if wide else (0, 2, 4, 3, 1)
     shuffled = groups.transpose(order_of).astype("<i2" if wide else "i1")
     weights = shuffled.reshape(len(ends), -1).view("<i4")
-    return np.hstack([ends[:, :, 0], weights, ends[:, :, 1:].reshape(-1, 6)])
+    return is_linear, np.hstack([ends[:, :, 0], weights, ends[:, :, 1:].reshape(-1, 6)])
+
+
+def _gained(p: Weighted, words: Array, ends: Array) -> tuple[bool, Array, Array]:
+    """Whether outputs are linear, by how much to shift each channel's weights, which are halves,
+    to the left, and its words with that."""
+    gain = np.maximum(0, LINE_SHIFT + 1 - words[:, 3])
+    is_linear, lines = _scaled(p, words, ends, gain, np.full_like(gain, LINE_SHIFT))
+    return (True, gain, lines) if is_linear else (False, np.ones_like(gain), words * (2, 1, 1, 1))
+
+
+def _scaled(
+    p: Weighted, words: Array, ends: Array, gain: Array, shift: Array
+) -> tuple[bool, Array]:
+    """Whether outputs are linear, with such shifts, and the words of sums that are 2^gain times
+    as large."""
+    lines = linear_words(words, ends, gain, shift) if is_rectified(p) else None
+    if lines is not None:
+        return True, lines
+    return False, np.hstack([words[:, :1] << gain[:, None], words[:, 1:]])
 
 
 @dataclass(frozen=True)
@@ -135,16 +193,16 @@ def _lines(p: DepthwiseConv2D, rows: bool, channels: int, slots: int) -> Lines:
     return Lines(rows, *((x, y) if rows else (y, x)), channels, slots)
 
 
-def depthwise_words(p: DepthwiseConv2D, rows: bool) -> Array:
-    """int32 [out_ch, 10]: the words of `channels`, then of each filter line the pairs of halves
-    (w0, w1) and (w1, w2); start and weights doubled, so that sums come out doubled."""
+def depthwise_words(p: DepthwiseConv2D, rows: bool) -> tuple[bool, Array]:
+    """Whether outputs are linear, and int32 [out_ch, 10]: the words of `channels`, then of each
+    filter line the pairs of halves (w0, w1) and (w1, w2)."""
     weights = by_channel(p)
     words = channels(p, weights)
     assert words is not None
-    words[:, 0] *= 2
+    is_linear, gain, words = _gained(p, words, reach(p, weights))
     taps = weights.reshape(-1, 3, 3) if rows else weights.reshape(-1, 3, 3).transpose(0, 2, 1)
-    halves = 2 * taps[:, :, [0, 1, 1, 2]].astype("<i2")
-    return np.hstack([words.astype("<i4"), halves.reshape(-1, 12).view("<i4")])
+    halves = (taps[:, :, [0, 1, 1, 2]] << gain[:, None, None]).astype("<i2")
+    return is_linear, np.hstack([words.astype("<i4"), halves.reshape(-1, 12).view("<i4")])
 
 
 def fc_arrays(p: FullyConnected) -> tuple[Array, Array]:
@@ -189,30 +247,36 @@ def _supported(p: Weighted, board: Board) -> bool:
     return _has_dsp(board) and channels(p, by_channel(p)) is not None
 
 
+def _product(p: Dense, board: Board) -> bool:
+    pairs = _pairs(p) if _has_dsp(board) else None
+    return pairs is not None and pairs.fit_bytes
+
+
+def _product_wide(p: Dense, board: Board) -> bool:
+    """Where halves for weights, a byte more each, save at least WIDE_GAIN instructions a byte,
+    one of 12 for 16 products; or bytes do not fit."""
+    pairs = _pairs(p) if _has_dsp(board) else None
+    return pairs is not None and (pixels(p) / 16 >= WIDE_GAIN or not pairs.fit_bytes)
+
+
 def _conv(p: Conv2D, board: Board) -> bool:
-    return is_solid(p) and _supported(p, board)
-
-
-def _conv_1x1(p: Conv2D, board: Board) -> bool:
-    return is_pointwise(p) and _supported(p, board)
-
-
-def _pays_wide(p: Dense) -> bool:
-    """Whether halves for weights, a byte more each, save at least WIDE_GAIN instructions a byte:
-    two of 13 for 16 products."""
-    return pixels(p) / 8 >= WIDE_GAIN
+    return is_solid(p) and _product(p, board)
 
 
 def _conv_wide(p: Conv2D, board: Board) -> bool:
-    return _pays_wide(p) and _conv(p, board)
+    return is_solid(p) and _product_wide(p, board)
+
+
+def _conv_1x1(p: Conv2D, board: Board) -> bool:
+    return is_pointwise(p) and _product(p, board)
 
 
 def _conv_1x1_wide(p: Conv2D, board: Board) -> bool:
-    return _pays_wide(p) and _conv_1x1(p, board)
+    return is_pointwise(p) and _product_wide(p, board)
 
 
 def _fc_batches(p: FullyConnected, board: Board) -> bool:
-    return p.batches > 1 and p.filter_offset == 0 and _supported(p, board)
+    return p.batches > 1 and p.filter_offset == 0 and _product(p, board)
 
 
 def _fc(p: FullyConnected, board: Board) -> bool:
@@ -290,7 +354,7 @@ def _fc_lag(p: FullyConnected, board: Board) -> int:
     return batches_lag(p, PIXELS)
 
 
-def _product(p: Dense, step: float) -> float:
+def _product_cost(p: Dense, step: float) -> float:
     """`step` instructions for two inputs of four pixels in two channels."""
     inputs, pairs = depth(p), -(-len(p.weights) // 2)
     full, rest = divmod(pixels(p), PIXELS)
@@ -302,11 +366,11 @@ def _product(p: Dense, step: float) -> float:
 
 
 def _product_instructions(p: Dense, board: Board) -> float:
-    return _product(p, 13)
+    return _product_cost(p, 12)
 
 
 def _product_wide_instructions(p: Conv2D, board: Board) -> float:
-    return _product(p, 11)
+    return _product_cost(p, 11)
 
 
 def _fc_instructions(p: FullyConnected, board: Board) -> float:
@@ -315,11 +379,11 @@ def _fc_instructions(p: FullyConnected, board: Board) -> float:
 
 
 def _conv_instructions(p: Conv2D, board: Board) -> float:
-    return _gather_instructions(p) + _product(p, 13)
+    return _gather_instructions(p) + _product_cost(p, 12)
 
 
 def _conv_wide_instructions(p: Conv2D, board: Board) -> float:
-    return _gather_instructions(p) + _product(p, 11)
+    return _gather_instructions(p) + _product_cost(p, 11)
 
 
 def _gather_instructions(p: Conv2D) -> float:
