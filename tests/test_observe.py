@@ -24,6 +24,7 @@ from tinyseal.graph.statistics import (
     layout_of,
     log_2,
     output_features,
+    remembered,
 )
 from tinyseal.package.provision import StorageKey
 
@@ -59,6 +60,7 @@ def test_every_number_is_the_hosts_to_the_last_bit(images, outputs, reference):
     cells = [bins_of(v, f.edges) for v, f in zip(values.T, reference.features, strict=True)]
     cells.append(output_features(outputs)[0])
     slow = [[0] * (8 if i < 18 else 10) for i in range(19)]
+    past = slow[-1]
     for window in range(4):
         # The third has only sevens, and so on: distances from none to large.
         pool = range(len(images)) if window < 2 else range(10 * window)
@@ -70,16 +72,21 @@ def test_every_number_is_the_hosts_to_the_last_bit(images, outputs, reference):
         for i, count in enumerate(counts):
             assert device.counts(i) == count.tolist()
             late = [faded(s, int(c), window == 0) for s, c in zip(slow[i], count, strict=True)]
-            wanted = distances(count.tolist(), late, reference.distributions[i].shares, i < 18)
+            wanted = distances(
+                count.tolist(), late, reference.distributions[i].shares, None if i < 18 else past
+            )
             is_beyond, found = device.distance(i)
             assert found == wanted
             limits = reference.distributions[i].limits
-            assert is_beyond == any(f > m for f, m in zip(found[:3], limits, strict=False))
+            early = (0, 1, 2) if i < 18 else (0, 2)
+            assert is_beyond == any(found[s] > limits[s] for s in early)
         assert fed(device, images, outputs, order[31:]) == [0]
         slow = [
             [faded(s, int((c[order] == b).sum()), window == 0) for b, s in enumerate(old)]
             for c, old in zip(cells, slow, strict=True)
         ]
+        now = np.bincount(cells[-1][order], minlength=10)
+        past = [remembered(was, int(n), window) for was, n in zip(past, now, strict=True)]
         assert device.slow()[: 18 * 8 + 10] == [s for row in slow for s in row]
 
 
@@ -90,8 +97,12 @@ def test_distances_agree_with_floating_point_and_scipy():
         bins = int(rng.integers(2, 17))
         shares = np.maximum(1, (rng.dirichlet(np.ones(bins)) * 32768).astype(int))
         counts = rng.multinomial(256, rng.dirichlet(np.ones(bins)))
-        found = np.array(distances(counts.tolist(), (counts * 16).tolist(), shares.tolist(), True))
-        wanted = float_distances(counts[None], counts[None].astype(float), shares, True)[0]
+        past = rng.integers(0, 100, bins)
+        is_class = bool(rng.integers(2))
+        found = np.array(distances(counts.tolist(), (counts * 16).tolist(), shares.tolist(),
+                                   (past * 65536).tolist() if is_class else None))  # fmt: skip
+        wanted = float_distances(counts[None], counts[None].astype(float), shares,
+                                 past[None].astype(float) if is_class else None)[0]  # fmt: skip
         p = (counts + 0.5) / (256 + 0.5 * bins)
         assert wanted[2] == pytest.approx(jensenshannon(p, shares / shares.sum(), base=2))
         small = wanted < 8

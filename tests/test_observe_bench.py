@@ -45,7 +45,16 @@ def test_drift_is_told_at_once_and_floating_point_agrees(files):
     assert told["compared"] == 100 + 2 * 4 * 40
     assert told["agreed"] >= 0.99 * told["compared"]
     assert told["difference"] < 0.1
-    assert "dead" in bench(*files, *words[:-1]).stdout
+    mixed = seen["lower classes twice as often", "device"]
+    assert mixed["seen"] == 2 and mixed["most"] <= 12
+
+
+def test_drift_that_comes_slowly_is_told_on_its_way(files):
+    words = ("--window", 64, "--clean", 50, "--streams", 1, "--ramp", 20)
+    told = json.loads(bench(*files, *words, "--json").stdout)
+    seen = {d["drift"]: d for d in told["detections"] if d["judge"] == "device"}
+    assert told["ramp"] == 20 and all(1 < seen[d]["most"] < 20 for d in ("quieter", "dead"))
+    assert "dead" in bench(*files, *words).stdout
 
 
 def test_wrong_streams_are_one_line(files, tmp_path):

@@ -132,7 +132,7 @@ def test_one_file_shows_the_fleet_in_light_and_dark_and_narrow(browser, url, tmp
         assert "input 4 level" in drifted.locator("svg").last.inner_html()
         first = drifted.locator("svg").first.locator("rect.hit").last
         assert re.fullmatch(
-            rf"window {WINDOWS}: PSI [\d.]+, KS [\d.]+, JS [\d.]+, slow [\d.]+",
+            rf"window {WINDOWS}: PSI [\d.]+, KS [\d.]+, JS [\d.]+, slow [\d.]+, mix [\d.]+",
             first.locator("title").inner_html(),
         )
         assert page.locator(f"#d{FAULTY} line.restart").count() == 2 * 5

@@ -33,12 +33,17 @@ def drifted(images: np.ndarray) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
     dead = images.copy()
     dead[:, :, 3] = -1
+    pixel = images.copy()
+    pixel[:, 4, 4] = -1
     return {
         "gain 0.9": (images + 1) * 0.9 - 1,
         "gain 0.7": (images + 1) * 0.7 - 1,
         "noise of 0.1": images + rng.normal(0, 0.1, images.shape),
         "noise of 0.3": images + rng.normal(0, 0.3, images.shape),
         "a dead column": dead,
+        "one dead pixel of 64": pixel,
+        "two columns swapped": images[:, :, [0, 1, 5, 3, 4, 2, 6, 7]],
+        "offset of 0.1": images + 0.1,
     }
 
 

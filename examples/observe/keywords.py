@@ -23,6 +23,8 @@ OTHERS: Final = ("bed", "cat", "house", "seven", "tree", "wow")  # the network's
 ACCENTS: Final = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-us-nyc")
 VARIANTS: Final = ("m1", "m2", "m3", "m5", "m7", "f1", "f2", "f3", "f4", "f5")
 FRAME, STEP, BANDS, TAKEN = 480, 320, 40, 10  # of the front end of MLPerf Tiny
+DEAD: Final = np.array([[1], [1], [1], [1], [1], [0], [1], [1], [1], [1]], np.float32)
+SWAPPED: Final = [0, 1, 2, 5, 4, 3, 6, 7, 8, 9]
 LOWEST, HIGHEST = 20.0, 4000.0  # Hz
 
 
@@ -93,6 +95,9 @@ def main() -> None:
         "noise, 20 dB below": lambda i: heard(sounds[i] + 0.1 * sounds[i].std() * noise[i]),
         "noise, 10 dB below": lambda i: heard(sounds[i] + 0.32 * sounds[i].std() * noise[i]),
         "dead microphone": lambda i: heard(1e-3 * noise[i]),
+        "one dead coefficient of 10": lambda i: heard(sounds[i]) * DEAD,
+        "two coefficients swapped": lambda i: heard(sounds[i])[:, SWAPPED],
+        "offset of 1 in one coefficient": lambda i: heard(sounds[i]) + (1 - DEAD),
     }
     for path in (wanted.reference, wanted.streams):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -85,8 +85,8 @@ struct capsule_feature {
     int16_t low, high;
 };
 
-/* How often each bin was met in training, in 1/32768; none is 0. Beyond `limit` (PSI, KS, JS, slow
- * PSI; in 1/4096) a window has drifted. */
+/* How often each bin was met in training, in 1/32768; none is 0. Beyond `limit` (PSI, KS or mix, JS,
+ * slow PSI; in 1/4096) a window has drifted. */
 struct capsule_distribution {
     uint16_t share[CAPSULE_SHARES];
     uint16_t limit[CAPSULE_LIMITS];

@@ -9,6 +9,8 @@
 #define SHARE_ONE 32768   /* 1 as a share */
 #define LN2_Q16 45426     /* ln 2 * 65536 */
 #define OCTAVE_BINS 8u
+#define SLOW_ONE 16u      /* one inference, in the slow histogram */
+#define PAST_ONE 65536u   /* and in the past of classes */
 #define BINS_BELOW 8u     /* of the latency scale, below the first inference's */
 
 static uint32_t root(uint32_t x)
@@ -125,8 +127,8 @@ static int take(struct observe *observe, uint32_t index, int32_t value)
     return value < feature->low || value > feature->high;
 }
 
-/* n in [1, MAX_ROWS * MAX_CHANNELS / groups]; fewer than 2^18, so no sum below is more than 32 bits
- * and no product more than 64. */
+/* Level and spread of `n` elements. n in [1, MAX_ROWS * MAX_CHANNELS / groups]; fewer than 2^18, so no
+ * sum below is more than 32 bits and no product more than 64. */
 static int take_group(struct observe *observe, uint32_t group, uint32_t n, int32_t sum,
                       uint32_t squares)
 {
@@ -137,12 +139,13 @@ static int take_group(struct observe *observe, uint32_t group, uint32_t n, int32
            | take(observe, 2 * group + 1, (int32_t)root((uint32_t)(spread * 256u / n / n)));
 }
 
+struct lines {
+    uint32_t count, stride;
+};
+
 int observe_inputs(struct observe *observe)
 {
     const struct capsule_reference *const r = observe->reference;
-    int32_t sum[CAPSULE_MAX_GROUPS] = { 0 };
-    uint32_t squares[CAPSULE_MAX_GROUPS] = { 0 };
-    uint32_t end[CAPSULE_MAX_GROUPS];
     int is_unusual = 0;
 
     if (!r) {
@@ -151,35 +154,31 @@ int observe_inputs(struct observe *observe)
     const struct capsule_tensor *const tensor = &observe->capsule->inputs[0];
     const uint32_t rows = elements_of(tensor) / r->channels;
     const uint32_t step = (rows + MAX_ROWS - 1) / MAX_ROWS;
+    const struct lines down = { (rows + step - 1) / step, step * r->channels };
     const uint8_t flip = flip_of(tensor);
-    uint32_t taken = 0;
+    uint32_t first = 0;
 
     for (uint32_t g = 0; g < r->groups; g++) {
-        end[g] = (g + 1u) * r->channels / r->groups;
-    }
-    for (uint32_t row = 0; row < rows; row += step, taken++) {
-        const uint8_t *at = observe->input + row * r->channels;
-        const uint8_t *const first = at;
+        const uint32_t end = (g + 1u) * r->channels / r->groups;
+        const struct lines across = { end - first, 1 };
+        /* The longer lines are the inner loop. */
+        const struct lines inner = across.count > down.count ? across : down;
+        const struct lines outer = across.count > down.count ? down : across;
+        int32_t sum = 0;
+        uint32_t squares = 0;
 
-        for (uint32_t g = 0; g < r->groups; g++) {
-            const uint8_t *const last = first + end[g];
-            int32_t s = sum[g];
-            uint32_t q = squares[g];
+        for (uint32_t i = 0; i < outer.count; i++) {
+            const uint8_t *at = observe->input + first + i * outer.stride;
 
-            for (; at < last; at++) {
+            for (uint32_t left = inner.count; left > 0; left--, at += inner.stride) {
                 const int32_t value = (int8_t)(*at ^ flip);
 
-                s += value;
-                q += (uint32_t)(value * value);
+                sum += value;
+                squares += (uint32_t)(value * value);
             }
-            sum[g] = s;
-            squares[g] = q;
         }
-    }
-    for (uint32_t g = 0; g < r->groups; g++) {
-        const uint32_t width = end[g] - (g > 0 ? end[g - 1] : 0);
-
-        is_unusual |= take_group(observe, g, taken * width, sum[g], squares[g]);
+        is_unusual |= take_group(observe, g, across.count * down.count, sum, squares);
+        first = end;
     }
     return is_unusual;
 }
@@ -291,29 +290,36 @@ static uint16_t limited(int64_t value)
 /* What a slow cell will hold once the window is closed. */
 static uint32_t faded(const struct observe *observe, uint32_t cell)
 {
-    const int32_t now = observe->seen[cell] * 16;
+    const int32_t now = observe->seen[cell] * (int32_t)SLOW_ONE;
     const int32_t was = observe->slow[cell];
 
     return (uint32_t)(observe->windows == 0 ? now : was + (now - was) / 4);
 }
 
-/* A share and half a count more, so that none is 0; `unit` is what one inference counts. */
-static int32_t share(uint32_t cell, uint32_t total, uint32_t bins, uint32_t unit)
+/* Makes shares of cells, in place: each and half a count more, so that none is 0; `unit` is what one
+ * inference counts. */
+static void divide(uint32_t cell[OBSERVE_CLASSES], uint32_t bins, uint32_t unit)
 {
-    const uint64_t above = ((uint64_t)cell * 2u + unit) * SHARE_ONE;
-    const int32_t p = (int32_t)(above / (total * 2u + unit * bins));
+    uint32_t twice = unit * bins;
 
-    return p > 0 ? p : 1;
+    for (uint32_t i = 0; i < bins; i++) {
+        cell[i] = cell[i] * 2u + unit;
+        twice += cell[i] - unit;
+    }
+    for (uint32_t i = 0; i < bins; i++) {
+        cell[i] = (uint32_t)((uint64_t)cell[i] * SHARE_ONE / twice);
+        cell[i] += cell[i] == 0;
+    }
 }
 
-/* (p - q) ln(p / q), 15 + LOG_BITS bits of fraction and a factor 1 / ln 2. */
-static int64_t stability(int32_t p, int32_t q)
+/* Sum of (p - q) ln(p / q): 15 + LOG_BITS bits of fraction and a factor 1 / ln 2 until the end. */
+static uint16_t stability(const uint32_t *p, const uint32_t *q, uint32_t bins)
 {
-    return (int64_t)(p - q) * (log_2((uint32_t)p) - log_2((uint32_t)q));
-}
+    int64_t sum = 0;
 
-static uint16_t psi_of(int64_t sum)
-{
+    for (uint32_t i = 0; i < bins; i++) {
+        sum += (int64_t)((int32_t)p[i] - (int32_t)q[i]) * (log_2(p[i]) - log_2(q[i]));
+    }
     return limited((sum >> (15u + LOG_BITS - 20u)) * LN2_Q16 >> 24);
 }
 
@@ -323,44 +329,60 @@ int observe_distance(const struct observe *observe, uint32_t distribution,
     const struct capsule_distribution *const d =
         &observe->reference->distributions[distribution];
     const int is_ordered = distribution < observe_features(observe);
-    uint32_t bins, seen = 0, slow = 0;
+    uint32_t p[OBSERVE_CLASSES], q[OBSERVE_CLASSES], slow[OBSERVE_CLASSES], past[OBSERVE_CLASSES];
+    uint32_t bins;
     const uint16_t *const counts = observe_counts(observe, distribution, &bins);
-    const uint32_t cell = (uint32_t)(counts - observe->seen);
-    int64_t psi = 0, late = 0, js = 0;
+    int64_t js = 0;
     int32_t apart = 0, ks = 0;
     int is_beyond = 0;
 
     for (uint32_t i = 0; i < bins; i++) {
-        seen += counts[i];
-        slow += faded(observe, cell + i);
+        p[i] = counts[i];
+        q[i] = d->share[i] > 0 ? d->share[i] : 1;
+        slow[i] = faded(observe, (uint32_t)(counts - observe->seen) + i);
+        past[i] = observe->past[i];
     }
+    divide(p, bins, 1);
+    divide(slow, bins, SLOW_ONE);
+    divide(past, bins, PAST_ONE);
     for (uint32_t i = 0; i < bins; i++) {
-        const int32_t q = d->share[i] > 0 ? d->share[i] : 1;
-        const int32_t p = share(counts[i], seen, bins, 1);
-        const int32_t both = log_2((uint32_t)(p + q));
+        const int32_t both = log_2(p[i] + q[i]);
 
-        psi += stability(p, q);
-        late += stability(share(faded(observe, cell + i), slow, bins, 16), q);
-        js += (int64_t)p * (log_2((uint32_t)p * 2u) - both)
-              + (int64_t)q * (log_2((uint32_t)q * 2u) - both);
-        apart += p - q;
+        js += (int64_t)p[i] * (log_2(p[i] * 2u) - both) + (int64_t)q[i] * (log_2(q[i] * 2u) - both);
+        apart += (int32_t)p[i] - (int32_t)q[i];
         ks = apart > ks ? apart : (-apart > ks ? -apart : ks);
     }
     js = js > 0 ? js >> (15u + LOG_BITS + 1u - 24u) : 0; /* half of the sum, 24 bits */
-    statistic[OBSERVE_PSI] = psi_of(psi);
-    statistic[OBSERVE_KS] = limited(is_ordered ? ks >> 3 : 0);
+    statistic[OBSERVE_PSI] = stability(p, q, bins);
+    statistic[OBSERVE_KS] = is_ordered ? limited(ks >> 3) : stability(slow, past, bins);
     statistic[OBSERVE_JS] = limited(root((uint32_t)js));
-    statistic[OBSERVE_SLOW] = psi_of(late);
+    statistic[OBSERVE_SLOW] = stability(slow, q, bins);
     for (uint32_t i = 0; i < CAPSULE_LIMITS; i++) {
-        is_beyond |= (i != OBSERVE_SLOW || observe->windows >= OBSERVE_SLOW_START)
+        const int is_late = i == OBSERVE_SLOW || (i == OBSERVE_MIX && !is_ordered);
+
+        is_beyond |= (!is_late || observe->windows >= OBSERVE_SLOW_START)
                      && statistic[i] > d->limit[i];
     }
     return is_beyond;
 }
 
+/* The average of all windows while there are few, later what fades in OBSERVE_PAST of them. */
+static void remember(struct observe *observe)
+{
+    const uint16_t *const now = observe->seen + observe_features(observe) * CAPSULE_BINS;
+    const int32_t n = observe->windows < OBSERVE_PAST ? observe->windows + 1 : OBSERVE_PAST;
+
+    for (uint32_t i = 0; i < OBSERVE_CLASSES; i++) {
+        const int32_t was = (int32_t)observe->past[i];
+
+        observe->past[i] = (uint32_t)(was + (int32_t)(now[i] * PAST_ONE - (uint32_t)was) / n);
+    }
+}
+
 void observe_close(struct observe *observe)
 {
     if (observe->count > 0) {
+        remember(observe);
         for (uint32_t i = 0; i < OBSERVE_CELLS; i++) {
             observe->slow[i] = (uint16_t)faded(observe, i);
         }

@@ -18,10 +18,12 @@
 #define OBSERVE_WINDOW 256      /* of a capsule without a reference */
 #define OBSERVE_MAX_WINDOW 1024
 #define OBSERVE_SLOW_START 8 /* windows; of fewer the fading histogram is not judged */
+#define OBSERVE_PAST 32      /* windows that the past of classes goes back to */
 
 enum observe_statistic {
     OBSERVE_PSI = 0,  /* population stability index */
-    OBSERVE_KS = 1,   /* largest difference of the cumulative shares; 0 for classes */
+    OBSERVE_KS = 1,   /* of features: largest difference of the cumulative shares */
+    OBSERVE_MIX = 1,  /* of classes, which have no order: PSI of the fading histogram against the past */
     OBSERVE_JS = 2,   /* Jensen-Shannon distance, base 2 */
     OBSERVE_SLOW = 3, /* PSI of the fading histogram */
 };
@@ -49,6 +51,7 @@ struct observe {
     uint16_t windows; /* closed since the start; the last number stays */
     uint16_t seen[OBSERVE_CELLS];
     uint16_t slow[OBSERVE_CELLS]; /* 16 times as much, the older the less */
+    uint32_t past[OBSERVE_CLASSES]; /* of the windows closed, on average: 65536 times as much */
     struct observe_moments moments[OBSERVE_FEATURES];
     struct observe_class class[OBSERVE_CLASSES];
     uint64_t ticks;
@@ -84,7 +87,7 @@ uint32_t observe_variance(const struct observe_moments *moments, uint32_t count)
 int observe_distance(const struct observe *observe, uint32_t distribution,
                      uint16_t statistic[CAPSULE_LIMITS]);
 
-/* Ends the window: it fades into the slow histogram, and the next one begins. */
+/* Ends the window: it fades into the slow histogram and the past, and the next one begins. */
 void observe_close(struct observe *observe);
 
 #endif

@@ -29,6 +29,7 @@ def bench(
     window: int = typer.Option(256, "--window", help="Inferences of a window."),
     clean: int = typer.Option(1000, "--clean", min=1, help="Windows without drift."),
     repeats: int = typer.Option(10, "--streams", min=1, help="Streams of each kind of drift."),
+    ramp: int = typer.Option(0, "--ramp", min=0, help="Windows within which drift comes."),
     as_json: bool = JsonOption,
 ) -> None:
     """How soon the device's statistics tell of drift, and how often of none: beside the same in
@@ -51,7 +52,7 @@ def bench(
         task = bar.add_task("", total=None)
         found = drift_bench(
             load_model(path), load_samples(reference.absolute()), _read(streams), window, clean,
-            repeats, lambda text: bar.update(task, description=text),
+            repeats, ramp, lambda text: bar.update(task, description=text),
         )  # fmt: skip
     if as_json:
         print_json(found.to_json())

@@ -31,7 +31,7 @@ from tinyseal.package.provision import (
 
 INFERENCES: Final = 4
 INFER_SECONDS: Final = 600.0
-OUTER: Final = "model_infer"
+OUTER: Final = "infer_times"
 PARTS: Final = ("telemetry_before", "telemetry_after")
 
 
@@ -46,6 +46,7 @@ class ObserveCost:
     board: str
     model: str
     inputs: int  # of their statistics, of one inference
+    sample: int  # of what one takes besides that goes to the log; 0: none of these did
     outputs: int
     closing: int  # of what the last inference of a window takes besides: distances, the record
     window: int
@@ -70,12 +71,13 @@ def observe_cost(request: Request, allow: Allow, progress: Callable[[str], None]
         for part in PARTS:
             progress(part.removeprefix("telemetry_") + " the model")
             counted.append(_count(short, image, part))
-    before, after = (round(statistics.median(c)) for c in counted)
+    before, after = min(counted[0]), round(statistics.median(counted[1]))
     closing = max(counted[1]) - after
     amortised = before + after + closing / request.window
     return ObserveCost(
-        request.board.name, request.model.stem, before, after, closing, request.window,
-        round(amortised, 1), inference, round(100 * amortised / inference, 3),
+        request.board.name, request.model.stem, before, max(counted[0]) - before, after,
+        closing, request.window, round(amortised, 1), inference,
+        round(100 * amortised / inference, 3),
     )  # fmt: skip
 
 

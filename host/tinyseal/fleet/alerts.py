@@ -19,6 +19,7 @@ MEASURES: Final[Mapping[str, tuple[str, Callable[[Watched, datetime], float | No
     "ks": ("largest KS distance", lambda d, _: d.worst("ks")),
     "js": ("largest JS distance", lambda d, _: d.worst("js")),
     "slow": ("largest PSI of the fading histogram", lambda d, _: d.worst("slow")),
+    "mix": ("PSI of the classes against the device's own past", lambda d, _: d.worst("mix")),
     "confidence": ("mean of the last window, 0 to 1", lambda d, _: d.confidence),
     "latency_p50": ("seconds, of the last window", lambda d, _: d.latency(50)),
     "latency_p99": ("seconds, of the last window", lambda d, _: d.latency(99)),

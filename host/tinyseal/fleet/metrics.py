@@ -134,7 +134,7 @@ def _verdict(device: Watched) -> Told:
 
 
 def _distances(device: Watched) -> Told:
-    for statistic in STATISTICS:
+    for statistic in (*STATISTICS, "mix"):
         value = device.worst(statistic)
         if value is not None:
             yield {"statistic": statistic}, value

@@ -33,7 +33,7 @@ FORM: Final = 1
 MAX_RECORD_BYTES: Final = 0xFFFF
 UNIT: Final = 4096  # of a distance: 1
 OCTAVE_BINS: Final = 8
-STATISTICS: Final = ("psi", "ks", "js", "slow")
+STATISTICS: Final = ("psi", "ks", "js", "slow")  # of classes `mix` in the place of `ks`
 KINDS: Final = {1: "window", 2: "start", 3: "sample"}
 CAUSES: Final = {0: "power-on", 1: "requested", 2: "fault"}
 

@@ -25,9 +25,12 @@ class Window:
 
     @property
     def worst(self) -> dict[str, float]:
-        """The largest of each statistic over all distributions."""
+        """The largest of each statistic over all distributions: KS of features, mix of classes."""
         rows = self.record.distances or ()
-        return {s: max((r[i] for r in rows), default=0.0) for i, s in enumerate(STATISTICS)}
+        worst = {s: max((r[i] for r in rows), default=0.0) for i, s in enumerate(STATISTICS)}
+        ks = STATISTICS.index("ks")
+        worst["ks"] = max((r[ks] for r in rows[:-1]), default=0.0)
+        return {**worst, "mix": rows[-1][ks] if rows else 0.0}
 
     @property
     def confidence(self) -> float | None:

@@ -10,7 +10,6 @@ from typing import Any, Final
 from tinyseal.fleet.alerts import Alert
 from tinyseal.fleet.charts import Axis, Series, line_chart, mark_chart, scaled, short
 from tinyseal.fleet.pages import render
-from tinyseal.fleet.telemetry import STATISTICS
 from tinyseal.fleet.watch import VERDICTS, Watched, Window, fleet_verdict
 
 MAX_WINDOWS: Final = 120  # of a chart, the last ones
@@ -101,7 +100,7 @@ def _charts(device: Watched) -> list[dict[str, Any]]:
 
     before = device.queries - sum(w.record.count or 0 for w in windows)
     queries = [before + n for n in accumulate(w.record.count or 0 for w in windows)]
-    distances = [Series(_NAMES[s], drawn(_worst(s))) for s in STATISTICS]
+    distances = [Series(_NAMES[s], drawn(_worst(s))) for s in _NAMES]
     confidence = [Series("mean", drawn(lambda w: w.confidence))]
     found = (
         line_chart("Drift", "largest distance", distances, axis),
@@ -114,7 +113,7 @@ def _charts(device: Watched) -> list[dict[str, Any]]:
     return [c for c in found if c is not None]
 
 
-_NAMES: Final = {"psi": "PSI", "ks": "KS", "js": "JS", "slow": "slow"}
+_NAMES: Final = {"psi": "PSI", "ks": "KS", "js": "JS", "slow": "slow", "mix": "mix"}
 
 
 def _worst(statistic: str) -> Value:

@@ -21,6 +21,7 @@ from tinyseal.graph.reference_statistics import (
 from tinyseal.graph.statistics import (
     FADE,
     MAX_SHARES,
+    PAST,
     UNIT,
     Floats,
     Ints,
@@ -31,10 +32,12 @@ from tinyseal.graph.statistics import (
     float_distances,
     input_features,
     output_features,
+    remembered,
 )
 
 NONE: Final = "none"  # the name of the stream without drift
 SLOW_START: Final = 8  # as OBSERVE_SLOW_START
+EARLY, EARLY_CLASSES = (0, 1, 2), (0, 2)  # of the statistics, those judged before that, too
 BEFORE: Final = 20  # windows without drift, before some begins
 LONGEST: Final = 20  # windows that drift is waited for
 SEED: Final = 1
@@ -49,13 +52,23 @@ class Taken:
     classes: Ints
     exact: Floats  # as values, not rounded anywhere
 
+    def rows(self, drawn: Ints) -> Taken:
+        return Taken(self.values[drawn], self.classes[drawn], self.exact[drawn])
+
+    def __add__(self, other: Taken) -> Taken:
+        return Taken(
+            np.concatenate([self.values, other.values]),
+            np.concatenate([self.classes, other.classes]),
+            np.concatenate([self.exact, other.exact]),
+        )
+
 
 class Judge(Protocol):
     name: str
 
     def begin(self) -> None: ...
 
-    def window(self, taken: Taken, drawn: Ints) -> bool:
+    def window(self, taken: Taken) -> bool:
         """Whether it is told of drift by this window."""
 
 
@@ -66,7 +79,7 @@ class Detection:
     drift: str
     judge: str
     streams: int
-    seen: int  # within LONGEST windows
+    seen: int  # within LONGEST windows, and the ramp's
     mean: float | None  # windows until then
     most: int | None
 
@@ -77,6 +90,7 @@ class DriftBench:
     samples: int  # of the reference
     window: int
     clean: int  # windows without drift
+    ramp: int  # windows within which drift comes; 0: at once
     false_alarms: Mapping[str, float]  # of each judge, in 1,000 windows
     detections: tuple[Detection, ...]
     compared: int  # windows judged by the device's integers and in floating point
@@ -94,10 +108,12 @@ def drift_bench(
     window: int,
     clean: int,
     repeats: int,
+    ramp: int,
     progress: Callable[[str], None] = lambda text: None,
 ) -> DriftBench:
-    """`streams`: samples by the name of their drift, those without by NONE. ModelError for what
-    there can be no statistics of."""
+    """`streams`: samples by the name of their drift, those without by NONE. Drift comes at once or,
+    within `ramp` windows, in more and more of their samples. ModelError for what there can be no
+    statistics of."""
     if NONE not in streams:
         raise ModelError(f"streams: none is named {NONE!r}; there are {', '.join(streams)}")
     progress("reference")
@@ -106,8 +122,7 @@ def drift_bench(
     for name, values in streams.items():
         progress(name)
         sets[name] = _take(graph, reference.layout, quantised(graph, values))
-    pools = {name: (name, np.arange(len(t.classes))) for name, t in sets.items()}
-    pools.update(_mixes(sets[NONE].classes))
+    pools = {**sets, **_mixes(sets[NONE])}
     whole, exact = Integers(reference), Exact(reference)
     usual, strict = _adwins(sets[NONE], window, clean, progress)
     judges: tuple[Judge, ...] = (whole, exact, usual, strict)
@@ -116,16 +131,17 @@ def drift_bench(
     alarms = {j.name: 0 for j in judges}
     agreement = _Agreement(reference)
 
-    def step(name: str, pool: Ints) -> list[bool]:
-        drawn = rng.choice(pool, window)
-        told = [j.window(sets[name], drawn) for j in judges]
+    def step(drift: str, count: int) -> list[bool]:
+        """A window with `count` samples of the drift."""
+        taken = _draw(rng, pools[NONE], window - count) + _draw(rng, pools[drift], count)
+        told = [j.window(taken) for j in judges]
         agreement.compare(whole.found, exact.found, told[0] == told[1])
         return told
 
     for j in judges:
         j.begin()
     for _ in range(clean):
-        for j, is_told in zip(judges, step(*pools[NONE]), strict=True):
+        for j, is_told in zip(judges, step(NONE, 0), strict=True):
             alarms[j.name] += is_told
     detections = []
     for drift in list(pools)[1:]:
@@ -135,10 +151,10 @@ def drift_bench(
             for j in judges:
                 j.begin()
             for _ in range(BEFORE):
-                step(*pools[NONE])
+                step(NONE, 0)
             first: list[int | None] = [None] * len(judges)
-            for number in range(1, LONGEST + 1):
-                told = step(*pools[drift])
+            for number in range(1, LONGEST + ramp + 1):
+                told = step(drift, window * number // ramp if number < ramp else window)
                 first = [f or (number if t else None) for f, t in zip(first, told, strict=True)]
             for row, delay in zip(delays, first, strict=True):
                 row.append(delay)
@@ -146,7 +162,7 @@ def drift_bench(
             _detection(drift, j.name, row) for j, row in zip(judges, delays, strict=True)
         ]
     return DriftBench(
-        graph.name, len(samples), window, clean,
+        graph.name, len(samples), window, clean, ramp,
         {name: round(1000 * n / clean, 2) for name, n in alarms.items()},
         tuple(detections), agreement.compared, agreement.agreed, round(agreement.difference, 4),
     )  # fmt: skip
@@ -158,15 +174,20 @@ def _detection(drift: str, judge: str, delays: list[int | None]) -> Detection:
     return Detection(drift, judge, len(delays), len(seen), mean, max(seen, default=None))
 
 
-def _mixes(classes: Ints) -> dict[str, tuple[str, Ints]]:
-    """Other shares of the classes, as the model tells them: which samples are drawn from."""
-    low = np.flatnonzero(classes < np.median(classes))
-    if len(low) in (0, len(classes)):
+def _mixes(none: Taken) -> dict[str, Taken]:
+    """Other shares of the classes, as the model tells them."""
+    every = np.arange(len(none.classes))
+    low = np.flatnonzero(none.classes < np.median(none.classes))
+    if len(low) in (0, len(every)):
         return {}
     return {
-        "lower classes twice as often": (NONE, np.concatenate([np.arange(len(classes)), low])),
-        "lower classes only": (NONE, low),
+        "lower classes twice as often": none.rows(np.concatenate([every, low])),
+        "lower classes only": none.rows(low),
     }
+
+
+def _draw(rng: np.random.Generator, pool: Taken, count: int) -> Taken:
+    return pool.rows(rng.choice(len(pool.classes), count))
 
 
 def _take(graph: Graph, layout: Layout, samples: npt.NDArray[Any]) -> Taken:
@@ -206,30 +227,33 @@ class Integers:
     def begin(self) -> None:
         self._windows = 0
         self._slow = [[0] * len(d.shares) for d in self._reference.distributions]
+        self._past = self._slow[-1]
 
-    def window(self, taken: Taken, drawn: Ints) -> bool:
+    def window(self, taken: Taken) -> bool:
         r = self._reference
         self.found = []
         is_told = False
         for i, d in enumerate(r.distributions):
             is_ordered = i < len(r.features)
             cells = (
-                bins_of(taken.values[drawn, i], r.features[i].edges)
-                if is_ordered
-                else taken.classes[drawn]
+                bins_of(taken.values[:, i], r.features[i].edges) if is_ordered else taken.classes
             )
             counts = np.bincount(cells, minlength=len(d.shares)).tolist()
             slow = [
                 faded(s, c, self._windows == 0) for s, c in zip(self._slow[i], counts, strict=True)
             ]
             self._slow[i] = slow
-            self.found.append(distances(counts, slow, d.shares, is_ordered))
+            self.found.append(distances(counts, slow, d.shares, None if is_ordered else self._past))
             judged = zip(self.found[-1], d.limits, strict=True)
             is_told |= any(
                 f > limit
                 for s, (f, limit) in enumerate(judged)
-                if s < 3 or self._windows >= SLOW_START
+                if self._windows >= SLOW_START or s in (EARLY if is_ordered else EARLY_CLASSES)
             )
+        self._past = [
+            remembered(was, cell, self._windows)
+            for was, cell in zip(self._past, counts, strict=True)
+        ]
         self._windows += 1
         return is_told
 
@@ -246,17 +270,18 @@ class Exact:
     def begin(self) -> None:
         self._windows = 0
         self._slow = [np.zeros(len(d.shares)) for d in self._reference.distributions]
+        self._past = self._slow[-1]
 
-    def window(self, taken: Taken, drawn: Ints) -> bool:
+    def window(self, taken: Taken) -> bool:
         r = self._reference
         self.found = []
         is_told = False
         for i, d in enumerate(r.distributions):
             is_ordered = i < len(r.features)
             cells = (
-                np.searchsorted(np.array(r.features[i].edges), taken.exact[drawn, i], "right")
+                np.searchsorted(np.array(r.features[i].edges), taken.exact[:, i], "right")
                 if is_ordered
-                else taken.classes[drawn]
+                else taken.classes
             )
             counts = np.bincount(cells, minlength=len(d.shares))
             self._slow[i] = (
@@ -265,10 +290,14 @@ class Exact:
                 else self._slow[i] + (counts - self._slow[i]) / FADE
             )
             shares = np.array(d.shares, dtype=np.float64)
-            found = float_distances(counts[None], self._slow[i][None], shares, is_ordered)[0]
+            past = None if is_ordered else self._past[None]
+            found = float_distances(counts[None], self._slow[i][None], shares, past)[0]
             self.found.append(found)
             beyond = found > np.array(d.limits) / UNIT
-            is_told |= bool(beyond[: 4 if self._windows >= SLOW_START else 3].any())
+            if self._windows < SLOW_START:
+                beyond = beyond[list(EARLY if is_ordered else EARLY_CLASSES)]
+            is_told |= bool(beyond.any())
+        self._past = self._past + (counts - self._past) / min(self._windows + 1, PAST)
         self._windows += 1
         return is_told
 
@@ -283,10 +312,10 @@ class Adwin:
     def begin(self) -> None:
         self._detectors: list[Any] = []
 
-    def window(self, taken: Taken, drawn: Ints) -> bool:
+    def window(self, taken: Taken) -> bool:
         from river.drift import ADWIN
 
-        columns = [*taken.exact[drawn].T, *(taken.classes[drawn] == np.arange(MAX_SHARES)[:, None])]
+        columns = [*taken.exact.T, *(taken.classes == np.arange(MAX_SHARES)[:, None])]
         if not self._detectors:
             self._detectors = [ADWIN(delta=self._delta) for _ in columns]  # type: ignore[no-untyped-call]
         is_told = False
@@ -306,8 +335,7 @@ def _adwins(
         judge = Adwin(delta)
         judge.begin()
         rng = np.random.default_rng(SEED + 1)
-        pool = np.arange(len(none.classes))
-        alarms = sum(judge.window(none, rng.choice(pool, window)) for _ in range(clean))
+        alarms = sum(judge.window(_draw(rng, none, window)) for _ in range(clean))
         if alarms <= clean / 1000:
             break
     return Adwin(ADWIN_DELTAS[0]), judge

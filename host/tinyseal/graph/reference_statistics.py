@@ -21,6 +21,7 @@ from tinyseal.graph.statistics import (
     BINS,
     FADE,
     MAX_SHARES,
+    PAST,
     SHARE_ONE,
     UNIT,
     Floats,
@@ -184,8 +185,8 @@ def _limits(rng: np.random.Generator, cells: list[Ints], bins: list[int], window
             shares = np.array(_shares(cell[old], count, window), dtype=np.float64)
             counts = _histograms(cell[drawn], count)
             slow = _slow(counts)
-            is_ordered = i < len(cells) - 1
-            rows = float_distances(counts, slow, shares, is_ordered)
+            past = _past(counts) if i == len(cells) - 1 else None
+            rows = float_distances(counts, slow, shares, past)
             found[i].append(rows[STREAM_START:])
     rows = np.stack([np.concatenate(f) for f in found])  # (distributions, windows, 4)
     usual = np.maximum(np.quantile(rows, 0.99, axis=1), 4 / UNIT)
@@ -206,3 +207,11 @@ def _slow(counts: Ints) -> Floats:
         state = row.astype(np.float64) if i == 0 else state + (row - state) / FADE
         slow[i] = state
     return slow
+
+
+def _past(counts: Ints) -> Floats:
+    """What there was before each window."""
+    past = np.zeros(counts.shape)
+    for i, row in enumerate(counts[:-1]):
+        past[i + 1] = past[i] + (row - past[i]) / min(i + 1, PAST)
+    return past

@@ -24,8 +24,10 @@ LOG_BITS: Final = 20
 SHARE_ONE: Final = 32768
 LN2_Q16: Final = 45426
 UNIT: Final = 4096  # of a distance: 1
-STATISTICS: Final = ("psi", "ks", "js", "slow")
+STATISTICS: Final = ("psi", "ks", "js", "slow")  # of classes mix in the place of ks
 FADE: Final = 4  # of a window, the share of the slow histogram: 1 / 4
+PAST: Final = 32  # and of the past of classes, once there are so many windows
+PAST_ONE: Final = 65536
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -110,23 +112,31 @@ def faded(was: int, cell: int, is_first: bool) -> int:
     return cell * 16 if is_first else was + int((cell * 16 - was) / FADE)
 
 
+def remembered(was: int, cell: int, windows: int) -> int:
+    """What a cell of the past is after a window with `cell` counts, when there were `windows`."""
+    return was + int((cell * PAST_ONE - was) / min(windows + 1, PAST))
+
+
 def distances(counts: Sequence[int], slow: Sequence[int], shares: Sequence[int],
-              is_ordered: bool) -> tuple[int, ...]:  # fmt: skip
-    """PSI, KS, JS and slow PSI in 1 / UNIT, to the last bit as on the device; `slow` with this
-    window in it."""
+              past: Sequence[int] | None) -> tuple[int, ...]:  # fmt: skip
+    """PSI, KS (of classes, which have a past: mix), JS and slow PSI in 1 / UNIT, to the last bit as
+    on the device; `slow` with this window in it, `past` without."""
     total, total_slow, bins = sum(counts), sum(slow), len(counts)
-    psi = late = js = apart = ks = 0
-    for count, old, q in zip(counts, slow, shares, strict=True):
+    psi = late = js = apart = ks = mix = 0
+    for i, (count, old, q) in enumerate(zip(counts, slow, shares, strict=True)):
         p, r = share(count, total, bins, 1), share(old, total_slow, bins, 16)
         both = log_2(p + q)
         psi += (p - q) * (log_2(p) - log_2(q))
         late += (r - q) * (log_2(r) - log_2(q))
+        if past is not None:
+            b = share(past[i], sum(past), bins, PAST_ONE)
+            mix += (r - b) * (log_2(r) - log_2(b))
         js += p * (log_2(2 * p) - both) + q * (log_2(2 * q) - both)
         apart += p - q
         ks = max(ks, abs(apart))
     values = (
         _psi(psi),
-        ks >> 3 if is_ordered else 0,
+        ks >> 3 if past is None else _psi(mix),
         math.isqrt(max(0, js) >> (15 + LOG_BITS + 1 - 24)),
         _psi(late),
     )
@@ -137,15 +147,22 @@ def _psi(total: int) -> int:
     return (total >> 15) * LN2_Q16 >> 24
 
 
-def float_distances(counts: Ints, slow: Floats, shares: Floats, is_ordered: bool) -> Floats:
-    """The same in floating point: (windows, bins) and as many of `slow` to (windows, 4)."""
-    bins = counts.shape[1]
-    p = (counts + 0.5) / (counts.sum(axis=1, keepdims=True) + 0.5 * bins)
-    r = (slow + 0.5) / (slow.sum(axis=1, keepdims=True) + 0.5 * bins)
+def float_distances(counts: Ints, slow: Floats, shares: Floats, past: Floats | None) -> Floats:
+    """The same in floating point: (windows, bins) of counts, slow and past, to (windows, 4)."""
+    p, r = _float_shares(counts), _float_shares(slow)
     q = shares / shares.sum()
     mean = (p + q) / 2
     psi = ((p - q) * np.log(p / q)).sum(axis=1)
     late = ((r - q) * np.log(r / q)).sum(axis=1)
-    ks = np.abs((p - q).cumsum(axis=1)).max(axis=1) if is_ordered else np.zeros(len(p))
+    if past is None:
+        second = np.abs((p - q).cumsum(axis=1)).max(axis=1)
+    else:
+        b = _float_shares(past)
+        second = ((r - b) * np.log(r / b)).sum(axis=1)
     js = (p * np.log2(p / mean) + q * np.log2(q / mean)).sum(axis=1) / 2
-    return np.stack([psi, ks, np.sqrt(np.maximum(js, 0)), late], axis=1)
+    return np.stack([psi, second, np.sqrt(np.maximum(js, 0)), late], axis=1)
+
+
+def _float_shares(cells: Ints | Floats) -> Floats:
+    shares: Floats = (cells + 0.5) / (cells.sum(axis=1, keepdims=True) + 0.5 * cells.shape[1])
+    return shares
