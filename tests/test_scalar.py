@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from support.host_capsule import HostCapsule
+from support.tflite_builder import ModelBuilder
 from support.tuned import layers, run_chains, run_layers
 from tinyseal.board import load_board
 from tinyseal.device.kernels import torture_kernels
-from tinyseal.graph.ops.convolution import Conv2D
+from tinyseal.graph.ir import Graph
+from tinyseal.graph.ops.fully_connected import FullyConnected
+from tinyseal.graph.reference import Interpreter
+from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.kernels import KernelSet, scalar
 from tinyseal.plan.planner import plan
 
@@ -39,32 +43,42 @@ def test_board_equals_the_reference(campaign, name):
     assert set(result.functions) == FUNCTIONS - without
 
 
-def test_groups_hold_as_many_weights_as_fit_and_no_more():
-    """A group and the step behind it are too much for one of the channels, or too long."""
-    longest = set()
-    for step in plan(layers(3, 60), RV32, KernelSet.TUNED).steps:
-        p = step.lowered.params
-        if step.kernel.set is not KernelSet.TUNED or not isinstance(p, Conv2D):
-            continue
-        stream, channel_pairs, at = scalar.product(p).weights, -(-p.out_ch // 2), 0
-        for _ in range(channel_pairs):
-            terms, before = 0, None
-            while terms < scalar.depth(p):
-                size = int(stream[at])
-                group = stream[at + 1 : at + 1 + size].view(np.int8).reshape(-1, 2).astype(int)
-                assert size % 4 == 0 and np.abs(group).sum(axis=0).max() <= 255
-                if before is not None and len(before) < 126:
-                    more = np.concatenate([before, group[:2]])
-                    assert np.abs(more).sum(axis=0).max() > 255
-                before, at, terms = group, at + 1 + size, terms + len(group)
-            longest.add(len(before))
-        assert at == len(stream)
-    assert max(longest) > 4
+HEAVY = np.full((3, 200), -128, dtype=np.int8)
+LIGHT = np.array([[100, -3] * 100, [1, 127] * 100], dtype=np.int8)
 
 
-def test_weights_that_leave_a_sums_range_at_once_are_left_to_others():
-    wild = np.array([[-128, -128, 1, 1], [1, 2, 3, 4]], dtype=np.int8)
-    assert not scalar.fits(wild) and scalar.fits(wild[1:]) and scalar.fits(wild + 1)
+def _dense(weights: np.ndarray, batches: int) -> Graph:
+    """A fully connected layer whose sums, at their ends, just do not saturate."""
+    b, (channels, depth) = ModelBuilder(), weights.shape
+    x = b.input("x", (batches, depth), scale=1.0, zp=3)
+    w = b.const("w", weights, scale=1.0, zp=0)
+    y = b.tensor("y", (batches, channels), "int8", scale=130.0 * depth, zp=-1)
+    b.op("FULLY_CONNECTED", [x, w, -1], [y])
+    b.output(y)
+    return import_tflite(b.build(), "model")
+
+
+@pytest.mark.parametrize(
+    ("weights", "chunk", "chunks"), [(HEAVY, 60, 4), (LIGHT, 124, 2), (LIGHT[:, :9], 12, 1)]
+)
+def test_chunks_hold_as_many_weights_as_fit_and_no_more(weights, chunk, chunks):
+    p = plan(_dense(weights, 6), RV32, KernelSet.TUNED).steps[0].lowered.params
+    assert isinstance(p, FullyConnected)
+    assert scalar.product(p, RV32).chunk == chunk and scalar.chunks(p) == chunks
+
+
+@pytest.mark.parametrize("weights", [HEAVY, HEAVY[:, :60], -1 - HEAVY, LIGHT])
+def test_sums_at_the_ends_of_their_range_come_apart(weights, tmp_path):
+    """Inputs as large as they come: a sum that leaves its bits would change its neighbours'."""
+    ends = np.array([-128, 127, -128, 127, 127, -128, 5, -128], dtype=np.int8)
+    inputs = np.repeat(ends[:, None], weights.shape[1], axis=1)
+    inputs[2:4] *= np.where(LIGHT[0, : weights.shape[1]] < 0, -1, 1).astype(np.int8)
+    graph = _dense(weights, len(inputs))
+    made = plan(graph, RV32, KernelSet.TUNED)
+    assert made.steps[0].kernel.function == "nn_scalar_conv_1x1_s8"
+    expected = Interpreter(graph).invoke([inputs])
+    np.testing.assert_array_equal(HostCapsule(made, tmp_path).invoke([inputs]), expected)
+    assert len(np.unique(expected)) > 3
 
 
 def test_sources_for_another_core_do_not_compile(tmp_path, capfd):

@@ -20,25 +20,25 @@ static int is_inside(const struct nn_window *w, const struct nn_corner *corners,
 }
 
 static void gather(const struct nn_scalar_conv *op, const struct nn_corner corners[PIXELS],
-                   int32_t pairs, uint32_t *columns)
+                   int32_t triples, uint32_t *columns)
 {
     const struct nn_window *const w = &op->window;
     const int32_t run = w->filter_w * w->in_ch;
     const int32_t down = w->dilation_h * w->in_w * w->in_ch;
-    const int32_t is_whole = is_inside(w, corners, 2 * pairs);
-    int8_t *const made = (int8_t *)(columns + op->product.depth * pairs);
+    const int32_t is_whole = is_inside(w, corners, 3 * triples);
+    int8_t *const made = (int8_t *)(columns + op->product.depth * 2 * triples);
     const int8_t *from[PIXELS];
 
-    for (int32_t i = 0; is_whole && i < 2 * pairs; i++) {
+    for (int32_t i = 0; is_whole && i < 3 * triples; i++) {
         from[i] = nn_corner_run(w, &corners[i], 0, op->zero, made);
     }
     for (int32_t tap = 0; tap < w->filter_h; tap++) {
-        for (int32_t i = 0; !is_whole && i < 2 * pairs; i++) {
+        for (int32_t i = 0; !is_whole && i < 3 * triples; i++) {
             from[i] = nn_corner_run(w, &corners[i], tap * w->dilation_h, op->zero,
                                     made + i * run);
         }
-        columns = nn_scalar_product_pack(from, pairs, run, columns);
-        for (int32_t i = 0; is_whole && i < 2 * pairs; i++) {
+        columns = nn_scalar_product_pack(from, triples, run, columns);
+        for (int32_t i = 0; is_whole && i < 3 * triples; i++) {
             from[i] += down;
         }
     }
@@ -53,16 +53,16 @@ void nn_scalar_conv_s8(const struct nn_scalar_conv *op, const int8_t *in, int8_t
     int8_t *to = out;
 
     for (int32_t left = pixels; left > 0; left -= PIXELS) {
-        const int32_t pairs = nn_scalar_product_pairs(left);
+        const int32_t triples = nn_scalar_product_triples(left);
         struct nn_corner corners[PIXELS];
 
-        for (int32_t i = 0; i < 2 * pairs; i++) {
+        for (int32_t i = 0; i < 3 * triples; i++) {
             corners[i] = corner;
             if (i + 1 < left) { /* behind the last pixel, that one again */
                 nn_corner_step(w, &corner);
             }
         }
-        gather(op, corners, pairs, scratch);
+        gather(op, corners, triples, scratch);
         nn_scalar_product_s8(&op->product, scratch, left, to);
         to += PIXELS * w->out_ch;
     }
@@ -75,13 +75,13 @@ void nn_scalar_conv_1x1_s8(const struct nn_scalar_conv_1x1 *op, const int8_t *in
     int8_t *to = out;
 
     for (int32_t left = op->pixels; left > 0; left -= PIXELS) {
-        const int32_t pairs = nn_scalar_product_pairs(left);
+        const int32_t triples = nn_scalar_product_triples(left);
         const int8_t *from[PIXELS];
 
-        for (int32_t i = 0; i < 2 * pairs; i++) {
+        for (int32_t i = 0; i < 3 * triples; i++) {
             from[i] = i < left ? in + i * op->in_ch : from[0];
         }
-        (void)nn_scalar_product_pack(from, pairs, op->in_ch, columns);
+        (void)nn_scalar_product_pack(from, triples, op->in_ch, columns);
         nn_scalar_product_s8(&op->product, columns, left, to);
         in += PIXELS * op->in_ch;
         to += PIXELS * op->product.out_ch;

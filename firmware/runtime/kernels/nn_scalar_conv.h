@@ -13,9 +13,9 @@ struct nn_scalar_conv {
     int8_t act_max;
 };
 
-/* in [batches][in_h][in_w][in_ch], out [batches][out_h][out_w][out_ch]; scratch: columns of
- * depth * NN_SCALAR_PAIRS words, then room for NN_SCALAR_PIXELS runs of filter_w * in_ch
- * bytes. So many output pixels are read, then written: in and out may overlap as
+/* in [batches][in_h][in_w][in_ch], out [batches][out_h][out_w][out_ch]; scratch: columns,
+ * depth * 2 * NN_SCALAR_TRIPLES words, then room for either what nn_scalar_product_s8 wants
+ * behind them or NN_SCALAR_PIXELS runs of filter_w * in_ch bytes. So many output pixels are read, then written: in and out may overlap as
  * plan/kernels/lag.py computes. */
 void nn_scalar_conv_s8(const struct nn_scalar_conv *op, const int8_t *in, int8_t *out,
                        void *scratch);
@@ -28,8 +28,8 @@ struct nn_scalar_conv_1x1 {
     int8_t act_max;
 };
 
-/* Stride 1: in [pixels][in_ch], out [pixels][out_ch], columns depth * NN_SCALAR_PAIRS
- * words. Overlap as above. */
+/* Stride 1: in [pixels][in_ch], out [pixels][out_ch], columns as
+ * nn_scalar_product_s8 wants them. Overlap as above. */
 void nn_scalar_conv_1x1_s8(const struct nn_scalar_conv_1x1 *op, const int8_t *in,
                            int8_t *out, uint32_t *columns);
 

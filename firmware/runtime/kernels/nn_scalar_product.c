@@ -1,4 +1,4 @@
-/* Weights times columns: two sums in a word. SPDX-License-Identifier: Apache-2.0 */
+/* Weights times columns: three sums in two words. SPDX-License-Identifier: Apache-2.0 */
 #include "nn_scalar_sum.h"
 
 #if defined(__riscv)
@@ -17,181 +17,211 @@
 #define HAS_ASSEMBLY 0
 #endif
 
-#define PAIRS NN_SCALAR_PAIRS
-#define HALF 0x8000u  /* of the lower sum's range */
+#define TRIPLES  NN_SCALAR_TRIPLES
+#define CHANNELS NN_SCALAR_CHANNELS
+#define PIXELS   NN_SCALAR_PIXELS
+
+/* Pixels x, y and z are the words x + z * 2^21 and y + z * 2^10, modulo 2^32, and so are their
+ * sums. None of these takes more than FIELD bits: z's lower bits are in the first word, with
+ * them its upper ones in the second. */
+#define FIELD 21
+#define LOWER (32 - FIELD) /* bits of z in the first word */
+#define UPPER (FIELD - LOWER)
+/* Makes a sum positive: what each starts at, in both words. */
+#define HALF   (1u << (FIELD - 1))
+#define FIRST  HALF /* HALF << FIELD is 0 modulo 2^32 */
+#define SECOND (HALF + (HALF << UPPER))
 
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 3")
+#define UNROLL _Pragma("GCC unroll 6")
 
-/* A weight as a number modulo 2^32. */
-INLINE uint32_t widen(uint8_t w)
+/* Adds a chunk to s, until its columns end; s->of[0] holds where the sums start. Returns where
+ * the weights of the next chunk begin. */
+INLINE const uint8_t *sum_terms(struct nn_scalar_sums *s, int32_t words, const uint32_t *x,
+                                const uint32_t *end, const uint8_t *w)
 {
-    return (uint32_t)(int8_t)w;
-}
-
-/* The first input of a group, and the next ones. */
-INLINE void begin(uint32_t *a, uint32_t *b, int32_t pairs, const uint32_t *x,
-                  const uint8_t *w)
-{
-    const uint32_t wa = widen(w[0]);
-    const uint32_t wb = widen(w[1]);
+    struct nn_scalar_sums sums;
 
     UNROLL
-    for (int32_t i = 0; i < pairs; i++) {
-        a[i] = x[i] * wa;
-        b[i] = x[i] * wb;
-    }
-}
-
-INLINE void add(uint32_t *a, uint32_t *b, int32_t pairs, const uint32_t *x, const uint8_t *w)
-{
-    const uint32_t wa = widen(w[0]);
-    const uint32_t wb = widen(w[1]);
-
-    UNROLL
-    for (int32_t i = 0; i < pairs; i++) {
-        a[i] += x[i] * wa;
-        b[i] += x[i] * wb;
-    }
-}
-
-/* Adds all groups, until the columns end; returns where the weights of the next channels
- * begin. */
-INLINE const uint8_t *sum_groups(struct nn_scalar_sums *s, int32_t pairs, const uint32_t *x,
-                                 const uint32_t *end, const uint8_t *w)
-{
-    *s = (struct nn_scalar_sums){ 0 };
-    do {
-        const uint8_t *const stop = w + 1 + *w;
-        uint32_t a[PAIRS];
-        uint32_t b[PAIRS];
-
-        w++;
-        begin(a, b, pairs, x, w);
-        add(a, b, pairs, x + pairs, w + 2);
-        for (x += 2 * pairs, w += 4; w != stop; x += 2 * pairs, w += 4) {
-            add(a, b, pairs, x, w);
-            add(a, b, pairs, x + pairs, w + 2);
-        }
+    for (int32_t c = 0; c < CHANNELS; c++) {
         UNROLL
-        for (int32_t i = 0; i < pairs; i++) {
-            s->a[i].all += a[i];
-            s->b[i].all += b[i];
-            s->a[i].upper += (int32_t)(a[i] + HALF) >> 16;
-            s->b[i].upper += (int32_t)(b[i] + HALF) >> 16;
+        for (int32_t i = 0; i < words; i++) {
+            sums.of[c][i] = s->of[0][i];
         }
-    } while (x != end);
+    }
+    for (; x != end; x += words, w += CHANNELS) {
+        UNROLL
+        for (int32_t c = 0; c < CHANNELS; c++) {
+            UNROLL
+            for (int32_t i = 0; i < words; i++) {
+                sums.of[c][i] += x[i] * w[c];
+            }
+        }
+    }
+    *s = sums;
     return w;
 }
 
-INLINE const uint8_t *sum(struct nn_scalar_sums *s, int32_t pairs, const uint32_t *x,
-                          const uint32_t *end, const uint8_t *w)
+INLINE const uint8_t *sum(struct nn_scalar_sums *s, int32_t words, const uint32_t *start,
+                          const uint32_t *x, const uint32_t *end, const uint8_t *w)
 {
+    UNROLL
+    for (int32_t i = 0; i < words; i++) {
+        s->of[0][i] = start[i];
+    }
 #if HAS_ASSEMBLY
-    if (pairs == PAIRS) {
+    if (words == 2 * TRIPLES) {
         return nn_scalar_sum_blocks(s, x, end, w);
     }
 #endif
-    return sum_groups(s, pairs, x, end, w);
+    return sum_terms(s, words, x, end, w);
 }
 
-/* One channel of `count` pixels. */
-INLINE void store(const struct nn_scalar_sum *sums, int32_t pairs, int32_t count,
-                  const int32_t *words, int is_rectified, int32_t stride, int8_t *out)
+/* The three sums of two words, each HALF more. */
+INLINE void part(const uint32_t word[2], int32_t sums[3])
+{
+    const uint32_t lower = word[0] >> FIELD;
+    const uint32_t rest = word[1] - (lower << UPPER);
+
+    sums[0] = (int32_t)(word[0] << LOWER >> LOWER);
+    sums[1] = (int32_t)(rest << LOWER >> LOWER);
+    sums[2] = (int32_t)((rest >> FIELD << LOWER) | lower);
+}
+
+/* Adds a chunk's sums to those of the chunks before it, if it is not the first. */
+INLINE void carry(const struct nn_scalar_sums *s, int32_t triples, int is_first,
+                  int32_t before[CHANNELS][PIXELS])
+{
+    for (int32_t c = 0; c < CHANNELS; c++) {
+        for (int32_t i = 0; i < triples; i++) {
+            int32_t sums[3];
+
+            part(&s->of[c][2 * i], sums);
+            for (int32_t j = 0; j < 3; j++) {
+                before[c][3 * i + j] = sums[j] + (is_first ? 0 : before[c][3 * i + j]);
+            }
+        }
+    }
+}
+
+/* One channel of `count` pixels; `before`: what its earlier chunks add up to. */
+INLINE void store(const uint32_t *words, int32_t triples, int32_t count,
+                  const int32_t *before, const int32_t *from, int is_rectified,
+                  int32_t stride, int8_t *out)
 {
     /* Loaded once: `out` may alias anything. */
-    const int32_t channel[NN_SCALAR_WORDS] = { words[0], words[1], words[2], words[3] };
+    const int32_t channel[NN_SCALAR_WORDS] = { from[0], from[1], from[2], from[3] };
 
     UNROLL
-    for (int32_t i = 0; i < pairs; i++) {
-        const int32_t upper = sums[i].upper;
-        const int32_t lower = (int32_t)(sums[i].all - ((uint32_t)upper << 16));
+    for (int32_t i = 0; i < 3 * triples; i += 3) {
+        int32_t sums[3];
 
-        *out = (int8_t)nn_scalar_requant(channel[0] + lower, channel, is_rectified);
-        out += stride;
-        if (i < pairs - 1 || 2 * pairs <= count) {
-            *out = (int8_t)nn_scalar_requant(channel[0] + upper, channel, is_rectified);
+        part(words, sums);
+        words += 2;
+        UNROLL
+        for (int32_t j = 0; j < 3; j++) {
+            if (i + j > 3 * triples - 3 && i + j >= count) {
+                return;
+            }
+            const int32_t acc = channel[0] + sums[j] + before[i + j];
+
+            *out = (int8_t)nn_scalar_requant(acc, channel, is_rectified);
             out += stride;
         }
     }
 }
 
-INLINE void product(const struct nn_scalar_product *op, const uint32_t *columns,
-                    int32_t pairs, int32_t count, int8_t *out)
+/* Where the words of each chunk start: weights are 128 too much. */
+INLINE void make_starts(const struct nn_scalar_product *op, const uint32_t *x, int32_t words,
+                        uint32_t *starts)
 {
-    const uint32_t *const end = columns + op->depth * pairs;
+    for (int32_t left = op->depth; left > 0; left -= op->chunk, starts += words) {
+        const uint32_t *const end = x + words * (left < op->chunk ? left : op->chunk);
+        uint32_t all[2 * TRIPLES] = { 0 };
+
+        for (; x != end; x += words) {
+            UNROLL
+            for (int32_t i = 0; i < words; i++) {
+                all[i] += x[i];
+            }
+        }
+        UNROLL
+        for (int32_t i = 0; i < words; i += 2) {
+            starts[i] = FIRST - all[i] * 128;
+            starts[i + 1] = SECOND - all[i + 1] * 128;
+        }
+    }
+}
+
+INLINE void product(const struct nn_scalar_product *op, uint32_t *columns, int32_t triples,
+                    int32_t count, int8_t *out)
+{
+    const int32_t words = 2 * triples;
+    uint32_t *const end = columns + op->depth * words;
+    const int32_t chunk = op->chunk * words;
     const int32_t stride = op->out_ch;
     const int32_t *channel = op->channels;
     const uint8_t *w = op->weights;
+    int32_t before[CHANNELS][PIXELS] = { { 0 } };
 
-    for (int32_t left = stride; left > 0; left -= 2) {
-        const int32_t *const other = channel + NN_SCALAR_WORDS;
+    make_starts(op, columns, words, end);
+    for (int32_t left = stride; left > 0; left -= CHANNELS) {
+        const uint32_t *start = end;
+        const uint32_t *x = columns;
         struct nn_scalar_sums s;
 
-        w = sum(&s, pairs, columns, end, w);
-        if (op->is_rectified) {
-            store(s.a, pairs, count, channel, 1, stride, out);
-            if (left > 1) {
-                store(s.b, pairs, count, other, 1, stride, out + 1);
-            }
-        } else {
-            store(s.a, pairs, count, channel, 0, stride, out);
-            if (left > 1) {
-                store(s.b, pairs, count, other, 0, stride, out + 1);
+        for (; end - x > chunk; x += chunk, start += words) {
+            w = sum(&s, words, start, x, x + chunk, w);
+            carry(&s, triples, x == columns, before);
+        }
+        w = sum(&s, words, start, x, end, w);
+        for (int32_t c = 0; c < CHANNELS && c < left; c++, channel += NN_SCALAR_WORDS) {
+            if (op->is_rectified) {
+                store(s.of[c], triples, count, before[c], channel, 1, stride, out++);
+            } else {
+                store(s.of[c], triples, count, before[c], channel, 0, stride, out++);
             }
         }
-        channel += 2 * NN_SCALAR_WORDS;
-        out += 2;
     }
 }
 
-void nn_scalar_product_s8(const struct nn_scalar_product *op, const uint32_t *columns,
+void nn_scalar_product_s8(const struct nn_scalar_product *op, uint32_t *columns,
                           int32_t count, int8_t *out)
 {
-    switch (nn_scalar_product_pairs(count)) {
-#if PAIRS > 2
-    case 1:
+    if (TRIPLES == 1 || nn_scalar_product_triples(count) == TRIPLES) {
+        product(op, columns, TRIPLES, count, out);
+    } else {
         product(op, columns, 1, count, out);
-        break;
-    case 2:
-        product(op, columns, 2, count, out);
-        break;
-#endif
-    default:
-        product(op, columns, PAIRS, count, out);
-        break;
     }
 }
 
-static inline uint32_t join(int32_t lower, int32_t upper)
+/* The words of one triple. */
+INLINE void pack(const int8_t *const from[3], int32_t stride, int32_t n, uint32_t *to)
 {
-    return (uint32_t)lower + ((uint32_t)upper << 16);
-}
+    const int8_t *x = from[0];
+    const int8_t *y = from[1];
+    const int8_t *z = from[2];
 
-/* The words of one pair. */
-INLINE void pack(const int8_t *lower, const int8_t *upper, int32_t pairs, int32_t n,
-                 uint32_t *to)
-{
-    for (; n >= 4; n -= 4, to += 4 * pairs, lower += 4, upper += 4) {
-        to[0] = join(lower[0], upper[0]);
-        to[pairs] = join(lower[1], upper[1]);
-        to[2 * pairs] = join(lower[2], upper[2]);
-        to[3 * pairs] = join(lower[3], upper[3]);
-    }
-    for (; n > 0; n--, to += pairs) {
-        *to = join(*lower++, *upper++);
+    _Pragma("GCC unroll 4")
+    for (; n > 0; n--, to += stride) {
+        const uint32_t upper = (uint32_t)*z++;
+
+        to[0] = (uint32_t)*x++ + (upper << FIELD);
+        to[1] = (uint32_t)*y++ + (upper << UPPER);
     }
 }
 
-uint32_t *nn_scalar_product_pack(const int8_t *const from[NN_SCALAR_PIXELS], int32_t pairs,
-                                 int32_t n, uint32_t *columns)
+uint32_t *nn_scalar_product_pack(const int8_t *const from[PIXELS], int32_t triples, int32_t n,
+                                 uint32_t *columns)
 {
-    for (int32_t i = 0; i < pairs; i++) {
-        if (pairs == PAIRS) {
-            pack(from[2 * i], from[2 * i + 1], PAIRS, n, columns + i);
+    const int32_t words = 2 * triples;
+
+    for (int32_t i = 0; i < triples; i++) {
+        if (triples == TRIPLES) {
+            pack(from + 3 * i, 2 * TRIPLES, n, columns + 2 * i);
         } else {
-            pack(from[2 * i], from[2 * i + 1], pairs, n, columns + i);
+            pack(from + 3 * i, words, n, columns + 2 * i);
         }
     }
-    return columns + n * pairs;
+    return columns + n * words;
 }

@@ -4,17 +4,9 @@
 
 #include "nn_scalar_product.h"
 
-/* Of one channel and a pair of pixels: all that was added, modulo 2^32, and the upper sum
- * alone. The lower one is the rest. */
-struct nn_scalar_sum {
-    uint32_t all;
-    int32_t upper;
-};
-
-/* Of two channels. The assembly knows these offsets. */
+/* Of some channels, the words of each triple. The assembly knows the order. */
 struct nn_scalar_sums {
-    struct nn_scalar_sum a[NN_SCALAR_PAIRS];
-    struct nn_scalar_sum b[NN_SCALAR_PAIRS];
+    uint32_t of[NN_SCALAR_CHANNELS][2 * NN_SCALAR_TRIPLES];
 };
 
 #endif

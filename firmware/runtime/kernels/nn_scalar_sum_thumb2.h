@@ -4,28 +4,22 @@
 
 #include "nn_scalar_sum.h"
 
-/* One input into the sums of one channel: r4-r6 and r7-r9. `op` is mul, or mla. */
-#define FIRST_A "mul r4, r1, r12\n\tmul r5, r2, r12\n\tmul r6, r3, r12\n\t"
-#define FIRST_B "mul r7, r1, r12\n\tmul r8, r2, r12\n\tmul r9, r3, r12\n\t"
-#define NEXT_A "mla r4, r1, r12, r4\n\tmla r5, r2, r12, r5\n\tmla r6, r3, r12, r6\n\t"
-#define NEXT_B "mla r7, r1, r12, r7\n\tmla r8, r2, r12, r8\n\tmla r9, r3, r12, r9\n\t"
+/* A triple's words, of one input, into the sums of both channels. */
+#define TRIPLE(a0, a1, b0, b1)                 \
+    "ldm    r1!, {r0, r2}\n\t"                 \
+    "mla    " a0 ", r0, r12, " a0 "\n\t"       \
+    "mla    " a1 ", r2, r12, " a1 "\n\t"       \
+    "mla    " b0 ", r0, lr, " b0 "\n\t"        \
+    "mla    " b1 ", r2, lr, " b1 "\n\t"
 
-#define TERM(a, b)                    \
-    "ldm    r10!, {r1, r2, r3}\n\t"   \
-    "ldrsb  r12, [r11], #1\n\t"       \
-    a                                 \
-    "ldrsb  r12, [r11], #1\n\t"       \
-    b
+#define INPUT                                  \
+    "ldrb   r12, [r3], #1\n\t"                 \
+    "ldrb   lr, [r3], #1\n\t"                  \
+    TRIPLE("r4", "r5", "r8", "r9")             \
+    TRIPLE("r6", "r7", "r10", "r11")
 
-#define FINISH(sum, at)                        \
-    "ldrd   r1, r2, [r0, #" at "]\n\t"         \
-    "add    r1, r1, " sum "\n\t"               \
-    "add    " sum ", " sum ", #0x8000\n\t"     \
-    "add    r2, r2, " sum ", asr #16\n\t"      \
-    "strd   r1, r2, [r0, #" at "]\n\t"
-
-/* sum_groups of NN_SCALAR_PAIRS. A function of its own, since it takes all
- * registers: r0 s, r10 columns, r11 weights, lr a group's end; on the stack the columns'. */
+/* sum_terms of NN_SCALAR_TRIPLES. A function of its own, since it takes all registers: r1
+ * columns, r3 weights, r4-r11 sums; on the stack s and the columns' end. */
 const uint8_t *nn_scalar_sum_blocks(struct nn_scalar_sums *s, const uint32_t *x,
                                     const uint32_t *end, const uint8_t *w);
 
@@ -36,39 +30,24 @@ __asm__(".syntax unified\n\t"
         ".thumb_func\n\t"
         ".type nn_scalar_sum_blocks, %function\n"
         "nn_scalar_sum_blocks:\n\t"
-        "push   {r2, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
-        "mov    r10, r1\n\t"
-        "mov    r11, r3\n\t"
-        "movs   r2, #0\n\t"
-        "movs   r3, #0\n\t"
-        "strd   r2, r3, [r0]\n\t"
-        "strd   r2, r3, [r0, #8]\n\t"
-        "strd   r2, r3, [r0, #16]\n\t"
-        "strd   r2, r3, [r0, #24]\n\t"
-        "strd   r2, r3, [r0, #32]\n\t"
-        "strd   r2, r3, [r0, #40]\n"
+        "push   {r0, r2, r4, r5, r6, r7, r8, r9, r10, r11, lr}\n\t"
+        "ldm    r0, {r4, r5, r6, r7}\n\t"
+        "mov    r8, r4\n\t"
+        "mov    r9, r5\n\t"
+        "mov    r10, r6\n\t"
+        "mov    r11, r7\n"
         "1:\n\t"
-        "ldrb   lr, [r11], #1\n\t"
-        "add    lr, lr, r11\n\t"
-        TERM(FIRST_A, FIRST_B)
-        "b      3f\n"
-        "2:\n\t"
-        TERM(NEXT_A, NEXT_B)
-        "3:\n\t"
-        TERM(NEXT_A, NEXT_B)
-        "cmp    r11, lr\n\t"
-        "bne    2b\n\t"
-        FINISH("r4", "0")
-        FINISH("r5", "8")
-        FINISH("r6", "16")
-        FINISH("r7", "24")
-        FINISH("r8", "32")
-        FINISH("r9", "40")
-        "ldr    r1, [sp]\n\t"
-        "cmp    r10, r1\n\t"
+        INPUT
+        INPUT
+        INPUT
+        INPUT
+        "ldr    r0, [sp, #4]\n\t"
+        "cmp    r1, r0\n\t"
         "bne    1b\n\t"
-        "mov    r0, r11\n\t"
-        "pop    {r2, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t"
+        "ldr    r0, [sp]\n\t"
+        "stm    r0, {r4, r5, r6, r7, r8, r9, r10, r11}\n\t"
+        "mov    r0, r3\n\t"
+        "pop    {r1, r2, r4, r5, r6, r7, r8, r9, r10, r11, pc}\n\t"
         ".size nn_scalar_sum_blocks, . - nn_scalar_sum_blocks\n\t"
         ".text");
 

@@ -5,28 +5,24 @@
 
 #include "nn_scalar_sum.h"
 
-#define PRODUCT(to, at)           \
-    "l8ui   " to ", a5, " at "\n\t" \
-    "slli   " to ", " to ", 24\n\t" \
-    "srai   " to ", " to ", 24\n\t" \
-    "mull   " to ", " to ", a6\n\t"
+/* A word into the sums of both channels. */
+#define WORD(at, a, b)              \
+    "l32i   a6, a3, " at "\n\t"     \
+    "mull   a7, a6, a0\n\t"         \
+    "add    " a ", " a ", a7\n\t"   \
+    "mull   a7, a6, a2\n\t"         \
+    "add    " b ", " b ", a7\n\t"
 
-/* One input, of a pair of pixels, into both channels' sums: a8 and a9. */
-#define TERM(x, a, b)             \
-    "l32i   a6, a3, " x "\n\t"    \
-    PRODUCT("a7", a)              \
-    "add    a8, a8, a7\n\t"       \
-    PRODUCT("a7", b)              \
-    "add    a9, a9, a7\n\t"
+#define INPUT(a, b, x0, x1, x2, x3) \
+    "l8ui   a0, a5, " a "\n\t"      \
+    "l8ui   a2, a5, " b "\n\t"      \
+    WORD(x0, "a8", "a12")           \
+    WORD(x1, "a9", "a13")           \
+    WORD(x2, "a10", "a14")          \
+    WORD(x3, "a11", "a15")
 
-#define FINISH(sum, all, upper)               \
-    "add    " all ", " all ", " sum "\n\t"    \
-    "add    " sum ", " sum ", a15\n\t"        \
-    "srai   " sum ", " sum ", 16\n\t"         \
-    "add    " upper ", " upper ", " sum "\n\t"
-
-/* sum_groups of NN_SCALAR_PAIRS. A function of its own, since it takes all registers: a2 s, a3
- * columns, a4 their end, a5 weights, a10-a13 what *s holds, a14 a group's end, a15 HALF. */
+/* sum_terms of NN_SCALAR_TRIPLES. A function of its own, since it takes all registers: a3
+ * columns, a4 their end, a5 weights, a8-a15 sums; on the stack s. */
 const uint8_t *nn_scalar_sum_blocks(struct nn_scalar_sums *s, const uint32_t *x,
                                     const uint32_t *end, const uint8_t *w);
 
@@ -34,45 +30,45 @@ __asm__(".section .text.nn_scalar_sum_blocks, \"ax\", @progbits\n\t"
         ".align 4\n\t"
         ".type nn_scalar_sum_blocks, @function\n"
         "nn_scalar_sum_blocks:\n\t"
-        "addi   a1, a1, -16\n\t"
-        "s32i   a12, a1, 0\n\t"
-        "s32i   a13, a1, 4\n\t"
-        "s32i   a14, a1, 8\n\t"
-        "s32i   a15, a1, 12\n\t"
-        "movi   a15, 1\n\t"
-        "slli   a15, a15, 15\n\t"
-        "movi   a10, 0\n\t"
-        "movi   a11, 0\n\t"
-        "movi   a12, 0\n\t"
-        "movi   a13, 0\n"
+        "addi   a1, a1, -32\n\t"
+        "s32i   a0, a1, 0\n\t"
+        "s32i   a2, a1, 4\n\t"
+        "s32i   a12, a1, 8\n\t"
+        "s32i   a13, a1, 12\n\t"
+        "s32i   a14, a1, 16\n\t"
+        "s32i   a15, a1, 20\n\t"
+        "l32i   a8, a2, 0\n\t"
+        "l32i   a9, a2, 4\n\t"
+        "l32i   a10, a2, 8\n\t"
+        "l32i   a11, a2, 12\n\t"
+        "mov    a12, a8\n\t"
+        "mov    a13, a9\n\t"
+        "mov    a14, a10\n\t"
+        "mov    a15, a11\n"
         "1:\n\t"
-        "l8ui   a14, a5, 0\n\t"
-        "addi   a5, a5, 1\n\t"
-        "add    a14, a14, a5\n\t"
-        "l32i   a6, a3, 0\n\t"
-        PRODUCT("a8", "0")
-        PRODUCT("a9", "1")
-        "j      3f\n"
-        "2:\n\t"
-        TERM("0", "0", "1")
-        "3:\n\t"
-        TERM("4", "2", "3")
-        "addi   a3, a3, 8\n\t"
-        "addi   a5, a5, 4\n\t"
-        "bne    a5, a14, 2b\n\t"
-        FINISH("a8", "a10", "a11")
-        FINISH("a9", "a12", "a13")
+        INPUT("0", "1", "0", "4", "8", "12")
+        INPUT("2", "3", "16", "20", "24", "28")
+        INPUT("4", "5", "32", "36", "40", "44")
+        INPUT("6", "7", "48", "52", "56", "60")
+        "addi   a3, a3, 64\n\t"
+        "addi   a5, a5, 8\n\t"
         "bne    a3, a4, 1b\n\t"
-        "s32i   a10, a2, 0\n\t"
-        "s32i   a11, a2, 4\n\t"
-        "s32i   a12, a2, 8\n\t"
-        "s32i   a13, a2, 12\n\t"
+        "l32i   a2, a1, 4\n\t"
+        "s32i   a8, a2, 0\n\t"
+        "s32i   a9, a2, 4\n\t"
+        "s32i   a10, a2, 8\n\t"
+        "s32i   a11, a2, 12\n\t"
+        "s32i   a12, a2, 16\n\t"
+        "s32i   a13, a2, 20\n\t"
+        "s32i   a14, a2, 24\n\t"
+        "s32i   a15, a2, 28\n\t"
         "mov    a2, a5\n\t"
-        "l32i   a12, a1, 0\n\t"
-        "l32i   a13, a1, 4\n\t"
-        "l32i   a14, a1, 8\n\t"
-        "l32i   a15, a1, 12\n\t"
-        "addi   a1, a1, 16\n\t"
+        "l32i   a0, a1, 0\n\t"
+        "l32i   a12, a1, 8\n\t"
+        "l32i   a13, a1, 12\n\t"
+        "l32i   a14, a1, 16\n\t"
+        "l32i   a15, a1, 20\n\t"
+        "addi   a1, a1, 32\n\t"
         "ret\n\t"
         ".size nn_scalar_sum_blocks, . - nn_scalar_sum_blocks\n\t"
         ".text");

@@ -18,8 +18,6 @@ from tinyseal.graph.ops.arithmetic import Add
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import Pool
-from tinyseal.plan.kernels.dense import pixels
-from tinyseal.plan.kernels.scalar import groups
 from tinyseal.plan.model import Plan
 
 # Dense: weights and inputs are both used again. Vector: one pixel, each weight is used once.
@@ -33,7 +31,6 @@ class Block:
     per_mac: float = 0.0  # pool: per element of a window
     per_output: float = 0.0
     per_input: float = 0.0
-    per_group: float = 0.0  # for each output pixel: of the terms that two sums in a word can hold
 
 
 _DSP: Final[dict[Shape, Block]] = {
@@ -66,38 +63,40 @@ _MVE: Final[dict[Shape, Block]] = {
     "add": Block(0.0, 19 / 8),
 }
 _MLA: Final[dict[Shape, Block]] = {
-    # 2 channels, 6 pixels in pairs: LDM, 2 LDRSB, 6 MLA for 12 products. A group: 6 times LDRD,
-    # 3 ADD, STRD. SUB lsl, ADD, LSL, SMULL, ADD, ASR, SSAT, STRB. 2 inputs: 2 LDRSB, ADD, STR.
-    "dense": Block(9 / 12, 8.0, 4 / 2, 30 / 6),
+    # 2 channels, 6 pixels: 2 LDM, 2 LDRB, 8 MLA for 12 products. 3 sums out of 2 words: LSR, UBFX,
+    # SUB lsl, UBFX, LSR, ADD lsl. ADD, LSL, SMULL, ADD, ASR, SSAT, STRB. 3 inputs: 3 LDRSB, 2 ADD
+    # lsl, STRD.
+    "dense": Block(12 / 12, 6 / 3 + 7.0, 6 / 3),
     "vector": Block(9 / 4, 9.0),  # 4 channels: 5 LDRSB, 4 MLA
     "depthwise": Block(12 / 9, 9.0),  # weights stay in registers; a column of 3 inputs, 9 MLA
     "pool": Block(2.0, 6.0),
     "add": Block(0.0, 20.0),
 }
 _RV32: Final[dict[Shape, Block]] = {
-    # 2 channels, 6 pixels in pairs: 3 LW, 2 LB, 6 MUL, 6 ADD for 12 products. A group: 6 times
-    # 3 ADD and SRAI, less the 6 first ADD. SLLI or SUB, ADD, SLLI, MULH, ADD, SRA, a compare of 2,
-    # SB. 2 inputs: 2 LB, SLLI, ADD, SW.
-    "dense": Block(17 / 12, 9.0, 5 / 2, 18 / 6),
+    # 4 channels, 6 pixels: 4 LBU, 4 LW, 16 MUL, 16 ADD for 24 products. 3 sums out of 2 words:
+    # SRLI, 2 shifts, SLLI, SUB, 2 shifts, SRLI, SLLI, ADD. ADD, SLLI, MULH, ADD, SRA, a compare
+    # of 2, SB. 3 inputs: 3 LB, 2 SLLI, 2 ADD, 2 SW.
+    "dense": Block(40 / 24, 10 / 3 + 8.0, 9 / 3),
     "vector": Block(25 / 8, 9.0),  # 8 channels: 9 LB, 8 MUL, 8 ADD
     "depthwise": Block(21 / 9, 9.0),  # weights stay in registers; 3 LB, 9 MUL, 9 ADD
     "pool": Block(2.0, 8.0),
     "add": Block(0.0, 30.0),
 }
 _THUMB1: Final[dict[Shape, Block]] = {
-    # 2 channels, a pair of pixels: LDM, 2 LDRSB, 2 MULS, 2 ADDS for 4 products. A group: 2 times
-    # 2 ADD, ASRS, ADCS, less the 2 first ADDS. The high half of a product of 32 bits takes about
-    # 17. 2 inputs: 2 LDRSB, LSLS, ADDS, STR.
-    "dense": Block(7 / 4, 26.0, 5 / 2, 6 / 2),
+    # 2 channels, 3 pixels: LDM, 2 LDRB, a MOV since MULS overwrites a factor, 4 MULS, 4 ADDS for 6
+    # products. 3 sums out of 2 words as in RV32. The high half of a product of 32 bits takes about
+    # 17. 3 inputs: 3 LDRSB, 2 LSLS, 2 ADDS, STM.
+    "dense": Block(12 / 6, 10 / 3 + 25.0, 8 / 3),
     "vector": Block(13 / 4, 26.0),  # 4 channels: 5 LDRSB, 4 MULS, 4 ADDS
     "depthwise": Block(4.0, 26.0),
     "pool": Block(2.0, 10.0),
     "add": Block(0.0, 60.0),
 }
 _XTENSA: Final[dict[Shape, Block]] = {
-    # 2 channels, a pair of pixels: L32I, then twice L8UI, SLLI, SRAI, MULL, ADD for 4 products. A
-    # group as for Thumb. The high half of a product of 32 bits takes about 17.
-    "dense": Block(11 / 4, 26.0, 5 / 2, 6 / 2),
+    # 2 channels, 6 pixels: 2 L8UI, 4 L32I, 8 MULL, 8 ADD for 12 products. 3 sums out of 2 words as
+    # in RV32. The high half of a product of 32 bits takes about 17. 3 inputs: 3 L8UI, their
+    # signs by 2 shifts, 2 SLLI, 2 ADD, 2 S32I.
+    "dense": Block(22 / 12, 10 / 3 + 25.0, 15 / 3),
     "vector": Block(13 / 4, 26.0),
     "depthwise": Block(24 / 9, 26.0),
     "pool": Block(2.0, 8.0),
@@ -141,11 +140,7 @@ def floor(params: Params, core: Core) -> float | None:
         return None
     block = BLOCKS[core][shape]
     products, outputs, inputs = _amounts(params)
-    whole = products * block.per_mac + outputs * block.per_output + inputs * block.per_input
-    if block.per_group:
-        assert isinstance(params, Conv2D | FullyConnected)
-        whole += groups(params) * pixels(params) * block.per_group
-    return whole
+    return products * block.per_mac + outputs * block.per_output + inputs * block.per_input
 
 
 def plan_floor(plan: Plan) -> float | None:

@@ -58,11 +58,13 @@ def _require(e: Emission, macro: str, value: int) -> None:
 
 def _product_fields(e: Emission) -> dict[str, int | str]:
     p = dense.dense_params(e)
-    made = product(p)
-    _require(e, "NN_SCALAR_PAIRS", SHAPES[e.plan.board.core].pairs)
+    made, shape = product(p, e.plan.board), SHAPES[e.plan.board.core]
+    _require(e, "NN_SCALAR_TRIPLES", shape.triples)
+    _require(e, "NN_SCALAR_CHANNELS", shape.channels)
     return {
         "depth": made.depth,
-        "out_ch": made.out_ch,
+        "chunk": made.chunk,
+        "out_ch": len(made.channels),
         "is_rectified": int(is_rectified(p)),
         "weights": e.array("weights", made.weights),
         "channels": e.array("channels", made.channels),

@@ -1,8 +1,8 @@
 """Kernels of ours for cores without packed products: RV32IMC, Cortex-M0 and M3, Xtensa.
 
-Two pixels share a word, so that one multiplication makes two products (nn_scalar_product.h). How
-many of them a word can add up depends on the weights, which the host knows: it cuts the terms
-into groups. Zero points are folded as in `tuned`.
+Three pixels share two words, so that two multiplications make three products
+(nn_scalar_product.h). How many of them the words can add up depends on the weights, which the
+host knows: it cuts the inputs into chunks, mostly one. Zero points are folded as in `tuned`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Shape:
     """How much the kernels do at a time on a core, and the instructions of their parts: read off
     the assembly, and from `tinyseal bench` where a compiler wrote them."""
 
-    pairs: int  # of pixels, NN_SCALAR_PAIRS
-    fc_channels: int  # NN_SCALAR_SHAPES
-    step: float  # two inputs into the sums of two channels
-    group: float
-    channels: float  # two of them, besides groups and outputs
+    triples: int  # of pixels, NN_SCALAR_TRIPLES
+    channels: int  # NN_SCALAR_CHANNELS
+    fc_channels: int  # NN_SCALAR_FC_CHANNELS
+    term: float  # an input into all sums
+    block: float  # of channels, besides inputs and outputs
     output: float  # requantised and stored
     word: float  # packed
     fc_input: float  # into the sums of fc_channels
@@ -50,12 +50,12 @@ class Shape:
     sign: float  # more for an output that is not rectified
 
 
-_RV32: Final = Shape(3, 8, 37, 24, 65, 12.5, 7, 26, 37, 80, 3)
-_MLA: Final = Shape(3, 4, 20, 38, 50, 9, 6, 10.75, 34, 75, 2)
-_THUMB1: Final = Shape(1, 4, 18, 13, 60, 40, 8, 20, 80, 180, 3)
+_RV32: Final = Shape(2, 4, 8, 40.75, 90, 17, 7, 26, 37, 80, 3)
+_MLA: Final = Shape(2, 2, 4, 12.75, 60, 14, 6, 10.75, 34, 75, 2)
+_THUMB1: Final = Shape(1, 2, 4, 12.75, 70, 45, 8, 20, 80, 180, 3)
 # A dense layer's inputs and weights, each used once, cost the LX106 three instructions to load:
 # the portable kernel is as fast.
-_XTENSA: Final = Shape(1, 0, 25, 11, 45, 40, 8, 0, 80, 125, 3)
+_XTENSA: Final = Shape(2, 2, 0, 22.75, 80, 45, 8, 0, 80, 125, 3)
 SHAPES: Final[dict[Core, Shape]] = {
     Core.RV32IMC: _RV32,
     Core.M3: _MLA,
@@ -64,10 +64,10 @@ SHAPES: Final[dict[Core, Shape]] = {
     Core.LX106: _XTENSA,
     Core.LX6: _XTENSA,
 }
-_STEP: Final = 2  # terms of a group are whole steps
-_MOST_STEPS: Final = 63  # of a group: its bytes of weights fit a byte
-# Weights of a group: 128 * 255 keeps a sum within 16 bits, whatever the inputs.
-_MOST_MAGNITUDE: Final = 255
+_STEP: Final = 4  # inputs that the assembly takes at once
+_HALF: Final = 1 << 20  # a chunk's sums stay below it; each starts at so much
+# Weights of a chunk: whatever the inputs are.
+_MOST_MAGNITUDE: Final = (_HALF - 1) // 128
 _BITS: Final = 29  # of a sum, which is multiplied by 4
 
 
@@ -76,9 +76,9 @@ class Product:
     """`struct nn_scalar_product`."""
 
     depth: int
-    out_ch: int
-    weights: Array  # uint8
-    channels: Array  # int32 [out_ch, rounded up to even, 4]
+    chunk: int
+    weights: Array  # uint8 [blocks of channels, depth, channels of a block]
+    channels: Array  # int32 [out_ch, 4]
 
 
 def requants(p: Weighted) -> npt.NDArray[np.int64] | None:
@@ -93,25 +93,18 @@ def requants(p: Weighted) -> npt.NDArray[np.int64] | None:
     return np.asarray(words * np.array([1, 1, 2, 1]) + np.array([0, 0, 1, 1]))
 
 
-def product(p: Dense) -> Product:
-    """Weights by pairs of channels, each group behind its length; a channel of zeros beside an
-    odd last one."""
-    rows = by_channel(p)
-    words = requants(p)
+def product(p: Dense, board: Board) -> Product:
+    words, rows = requants(p), by_channel(p)
     assert words is not None
-    starts = _group_starts(rows)
-    pairs = _steps(rows)
-    stream: list[npt.NDArray[np.uint8]] = []
-    for steps, is_start in zip(pairs, starts, strict=True):
-        ends = [*np.flatnonzero(is_start)[1:], len(steps)]
-        for first, last in zip(np.flatnonzero(is_start), ends, strict=True):
-            terms = steps[first:last].transpose(0, 2, 1).astype(np.int8)  # step, term, channel
-            stream += [np.array([terms.size], np.uint8), terms.reshape(-1).view(np.uint8)]
+    block, chunk = SHAPES[board.core].channels, _chunk(p)
+    padded = np.pad(rows, ((0, -len(rows) % block), (0, -rows.shape[1] % _STEP)))
+    blocks = padded.reshape(-1, block, depth(p)).transpose(0, 2, 1)
+    starts = np.array([_HALF * chunks(p), 0, 0, 0])
     return Product(
-        pairs.shape[1] * _STEP,
-        len(rows),
-        np.concatenate(stream),
-        np.pad(words, ((0, len(rows) % 2), (0, 0))).astype(np.int32),
+        depth(p),
+        chunk,
+        (blocks.astype(np.int16) + 128).astype(np.uint8),
+        (words - starts).astype(np.int32),
     )
 
 
@@ -135,45 +128,26 @@ def fc_arrays(p: FullyConnected, board: Board) -> tuple[Array, Array]:
 def depth(p: Dense) -> int:
     """Inputs of an output, rounded up to whole steps."""
     terms = int(p.weights[0].size)
-    return terms + terms % _STEP
+    return terms + -terms % _STEP
 
 
-def fits(rows: Array) -> bool:
-    """Whether no step alone is too much for its group; `rows` is [out_ch, depth]."""
-    return bool(_magnitudes(rows).max() <= _MOST_MAGNITUDE)
+def chunks(p: Dense) -> int:
+    return -(-depth(p) // _chunk(p))
 
 
-def _steps(rows: Array) -> Array:
-    """[pairs of channels, steps, 2 channels, _STEP terms]"""
-    padded = np.pad(rows, ((0, len(rows) % 2), (0, -rows.shape[1] % _STEP)))
-    return padded.reshape(len(padded) // 2, 2, -1, _STEP).transpose(0, 2, 1, 3)
-
-
-def _magnitudes(rows: Array) -> npt.NDArray[np.int64]:
-    """Of the weights of each step: [pairs of channels, steps, 2 channels]."""
-    steps: npt.NDArray[np.int64] = np.abs(_steps(rows).astype(np.int64))
-    return np.asarray(steps.sum(axis=3))
-
-
-def _group_starts(rows: Array) -> npt.NDArray[np.bool_]:
-    """Where groups start: [pairs of channels, steps]. As few as possible: each goes on for as
-    long as the weights of both channels let it."""
-    magnitudes = _magnitudes(rows)
-    starts = np.zeros(magnitudes.shape[:2], dtype=bool)
-    total = np.zeros(magnitudes.shape[::2], dtype=np.int64)
-    length = np.full(len(magnitudes), _MOST_STEPS)
-    for step in range(magnitudes.shape[1]):
-        total += magnitudes[:, step]
-        length += 1
-        start = (total.max(axis=1) > _MOST_MAGNITUDE) | (length > _MOST_STEPS)
-        total[start], length[start] = magnitudes[start, step], 1
-        starts[:, step] = start
-    return starts
+def _chunk(p: Dense) -> int:
+    """As many inputs as no channel's sum is too much for, wherever a chunk begins."""
+    steps = np.pad(by_channel(p), ((0, 0), (0, -p.weights[0].size % _STEP)))
+    magnitudes = np.abs(steps.astype(np.int64)).reshape(len(steps), -1, _STEP).sum(axis=2)
+    total = np.pad(magnitudes.cumsum(axis=1), ((0, 0), (1, 0)))
+    length = len(magnitudes[0])
+    while (total[:, length:] - total[:, :-length]).max() > _MOST_MAGNITUDE:
+        length -= 1
+    return length * _STEP
 
 
 def _supported(p: Dense, board: Board) -> bool:
-    rows = by_channel(p)
-    return board.core in SHAPES and fits(rows) and requants(p) is not None
+    return board.core in SHAPES and requants(p) is not None
 
 
 def _conv(p: Conv2D, board: Board) -> bool:
@@ -202,20 +176,30 @@ def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
     return board.core in SHAPES and requants(p) is not None
 
 
+def _pixels(board: Board) -> int:
+    return 3 * SHAPES[board.core].triples
+
+
+def _input_bytes(board: Board) -> int:
+    """Of a column."""
+    return 8 * SHAPES[board.core].triples
+
+
 def _columns(p: Dense, board: Board) -> int:
-    return 4 * SHAPES[board.core].pairs * depth(p)
+    return _input_bytes(board) * (depth(p) + chunks(p))
 
 
 def _conv_scratch(p: Conv2D, board: Board) -> int:
-    return _columns(p, board) + 2 * SHAPES[board.core].pairs * p.filter_w * p.in_ch
+    made = _pixels(board) * p.filter_w * p.in_ch
+    return max(_columns(p, board), _input_bytes(board) * depth(p) + made)
 
 
 def _conv_lag(p: Conv2D, board: Board) -> int:
-    return block_lag(p, 2 * SHAPES[board.core].pairs)
+    return block_lag(p, _pixels(board))
 
 
 def _fc_lag(p: FullyConnected, board: Board) -> int:
-    return batches_lag(p, 2 * SHAPES[board.core].pairs)
+    return batches_lag(p, _pixels(board))
 
 
 def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
@@ -227,22 +211,17 @@ def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
     return max(0, int(behind.max()))
 
 
-def groups(p: Dense) -> int:
-    """In the weights of all pairs of channels."""
-    return int(_group_starts(by_channel(p)).sum())
-
-
 def _output(p: Weighted, shape: Shape) -> float:
     return shape.output if is_rectified(p) else shape.output + shape.sign
 
 
 def _product_instructions(p: Dense, board: Board) -> float:
     shape, out_ch = SHAPES[board.core], len(p.weights)
-    blocks = -(-pixels(p) // 2) / shape.pairs
-    inner = -(-out_ch // 2) * (shape.step * depth(p) / _STEP + shape.channels)
+    triples = -(-pixels(p) // 3)
+    inner = -(-out_ch // shape.channels) * (shape.term * depth(p) + shape.block * chunks(p))
     outputs = pixels(p) * out_ch * _output(p, shape)
-    packed = shape.pairs * (shape.word * depth(p) + 20) + 60
-    return blocks * (inner + shape.group * groups(p) + packed) + outputs + 50.0
+    packed = 2 * shape.word * depth(p) + 20
+    return triples * (inner / shape.triples + packed) + outputs + 50.0
 
 
 def _conv_instructions(p: Conv2D, board: Board) -> float:
