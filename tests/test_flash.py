@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import struct
@@ -15,7 +16,7 @@ from intelhex import IntelHex
 from serial.tools.list_ports_common import ListPortInfo
 from typer.testing import CliRunner
 
-from tinyseal.board import BOARDS_DIR, load_board
+from tinyseal.board import BOARDS_DIR, board_names, load_board
 from tinyseal.cli import app
 from tinyseal.device.flasher import flash, flash_command
 from tinyseal.device.usb import check_port, find_drive, find_port, serial_number
@@ -185,6 +186,21 @@ def test_real_esptool_on_a_line_without_a_chip_says_what_to_press(tmp_path, imag
     os.close(slave)
 
 
+def test_a_dry_run_shows_the_command_of_every_board_that_has_one():
+    for name in board_names():
+        board = load_board(name)
+        done = CliRunner().invoke(app, ["flash", "--board", name, "--dry-run", "--json"])
+        if board.flasher is None:
+            assert "virtual board" in str(done.exception)
+            continue
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout)
+        assert told["command"][0] == board.flasher.binary and not told["done"]
+        assert not any("{" in word for word in told["command"])
+        stands_for = {"PORT", "SERIAL", "DRIVE"} & set(told["command"])
+        assert bool(stands_for) == bool(told["absence"])
+
+
 def test_absent_drive_is_an_error_before_anything_runs(tmp_path, image):
     board = load_board(str(profile(tmp_path, UF2)))
     with pytest.raises(DeviceError, match="no drive RPI-RP2"):
@@ -228,7 +244,10 @@ def test_wrong_flasher_is_an_error_of_the_profile(tmp_path, old, new, expected):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--board", "qemu-m4"], "no [flasher]; flash "),
+        (
+            ["--board", "qemu-m4"],
+            "qemu-m4: is a virtual board, with nothing to flash; scons board=",
+        ),
         (["--board", "nonesuch"], "no board 'nonesuch'"),
         (["--board", "qemu-m4", "--rig", "none"], "no rig 'none'"),
         (["--board", "qemu-m4", "--rig", "a", "--port", "b"], "give one of them"),

@@ -12,7 +12,7 @@ from tinyseal.build.firmware import AUTO, DEFAULT_MODEL, KERNEL_CHOICES, ROOT, R
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.output import JsonOption, console, print_json
 from tinyseal.device.flasher import flash as flash_board
-from tinyseal.device.flasher import flash_command
+from tinyseal.device.flasher import planned_command
 from tinyseal.device.rigs import load_bench, serial_ports
 from tinyseal.errors import DeviceError, UsageError
 
@@ -47,13 +47,16 @@ def flash(
         raise UsageError(f"no kernel set {kernels!r}; kernels: {', '.join(KERNEL_CHOICES)}")
     file = image or ROOT / Request(profile, model, kernels).merged
     where = place(profile, port, rig)
-    command = flash_command(profile, file, where)
+    command, absence = planned_command(profile, file, where)
     if not dry_run:
         flash_board(profile, file, where)
     if as_json:
-        print_json({"board": profile.name, "command": command, "done": not dry_run})
+        told = {"board": profile.name, "command": command, "absence": absence}
+        print_json({**told, "done": not dry_run})
     elif dry_run:
         typer.echo(shlex.join(command))
+        if absence:
+            typer.echo(f"note: {absence}", err=True)
     else:
         console.print(f"{profile.name}: {file.name} is on the board", highlight=False)
 

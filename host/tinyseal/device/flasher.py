@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -94,23 +95,45 @@ def flash_command(board: Board, image: Path, port: str | None = None) -> list[st
     """What `flash` runs. DeviceError if the board is not there, or no flasher is named."""
     flasher = _flasher(board, image)
     wants = " ".join(flasher.args)
-    files = {"hex": str(image), "uf2": str(_uf2(image)), "bin": str(_bin(image))}
+    found = {}
     if "{port}" in wants or "{serial}" in wants:
-        files["port"] = port or find_port(board.name, flasher.usb)
+        found["port"] = port or find_port(board.name, flasher.usb)
         if flasher.usb:  # else it is what the flasher takes it for: a file, an address
-            check_port(files["port"])
+            check_port(found["port"])
     if "{serial}" in wants:
-        files["serial"] = serial_number(board.name, files["port"])
+        found["serial"] = serial_number(board.name, found["port"])
     if "{drive}" in wants:
         assert flasher.drive is not None  # the profile was checked
-        files["drive"] = str(find_drive(board.name, flasher.drive))
-    return [flasher.binary, *(arg.format(**files) for arg in flasher.args)]
+        found["drive"] = str(find_drive(board.name, flasher.drive))
+    return _filled(flasher, image, found)
+
+
+def planned_command(
+    board: Board, image: Path, port: str | None = None
+) -> tuple[list[str], str | None]:
+    """The same to be looked at; where the board is not there, capitals stand for what it would
+    tell, and why it is not comes with it. DeviceError if no flasher is named."""
+    flasher = _flasher(board, image)
+    try:
+        return flash_command(board, image, port), None
+    except DeviceError as e:
+        found = {"port": port or "PORT", "serial": "SERIAL", "drive": "DRIVE"}
+        return _filled(flasher, image, found), str(e)
+
+
+def _filled(flasher: Flasher, image: Path, found: Mapping[str, str]) -> list[str]:
+    files = {"hex": image, "uf2": _uf2(image), "bin": _bin(image)}
+    return [flasher.binary, *(arg.format(**files, **found) for arg in flasher.args)]
 
 
 def _flasher(board: Board, image: Path) -> Flasher:
-    if board.flasher is None:
-        raise DeviceError(f"{board.name}: its profile has no [flasher]; flash {image} by hand")
-    return board.flasher
+    if board.flasher is not None:
+        return board.flasher
+    if board.runner is not None:
+        raise DeviceError(
+            f"{board.name}: is a virtual board, with nothing to flash; scons board={board.name} run"
+        )
+    raise DeviceError(f"{board.name}: its profile has no [flasher]; flash {image} by hand")
 
 
 def _uf2(image: Path) -> Path:

@@ -26,7 +26,7 @@ def find_port(
     """The one serial port of a USB device with one of `ids` ("303a:1001"). DeviceError says what
     is wrong: cable, driver, or that there are several."""
     if not ids:
-        raise DeviceError(f"{board}: its profile has no flasher.usb to find it by; say port=PATH")
+        raise DeviceError(f"{board}: its profile has no flasher.usb to find it by; name its port")
     listed = sorted(ports if ports is not None else serial_ports(), key=lambda p: str(p.device))
     mine = [p for p in listed if p.vid is not None and f"{p.vid:04x}:{p.pid:04x}" in ids]
     if len(mine) == 1:
