@@ -22,12 +22,16 @@ from support.boards import firmware
 from support.chain import signed
 from support.ota import ota, write_set
 from tinyseal.build.firmware import ROOT
+from tinyseal.device.air import on_air
 from tinyseal.device.links import Link
+from tinyseal.device.ota import update
+from tinyseal.device.smp import SmpDevice
 from tinyseal.device.virtual import start
 from tinyseal.errors import FleetError
 from tinyseal.fleet.campaign import Runner
 from tinyseal.fleet.database import open_database
 from tinyseal.fleet.fleet_file import Fleet, read_fleet
+from tinyseal.fleet.history import kept
 from tinyseal.fleet.records import Attempt
 from tinyseal.fleet.report import as_html, read_report
 from tinyseal.package.sign import parse_version
@@ -224,6 +228,88 @@ def test_a_campaign_outlives_its_tool(tmp_path):
     assert all(d["outcome"] in ("updated", "unchanged") for d in told["devices"])
     assert any(a["outcome"] == "cut" for d in told["devices"] for a in d["attempts"])
     assert "killed in it" in page.read_text()
+
+
+def test_a_campaign_over_serial_and_ble(tmp_path):
+    """The canary is the one on the air."""
+    request = firmware(FAST, SMALL)
+    release = write_set(request, tmp_path / "release", images=("capsule",))
+    database = f"sqlite:///{tmp_path}/fleet.db"
+    with ExitStack() as stack:
+        near, far = [stack.enter_context(start(request)) for _ in range(2)]
+        near.go()
+        far.go()
+        air = stack.enter_context(on_air({"far": (far.radio, request.board.console.baud)}))
+        (tmp_path / "fleet.toml").write_text(
+            'name = "both"\ncanary_share = 0.5\n'
+            f'[[device]]\nname = "far"\nble = "far"\nhci = "{air.hci}"\n'
+            f'[[device]]\nname = "near"\nport = "{near.port}"\n'
+        )
+        words = ["campaign", tmp_path / "fleet.toml", release, "--database", database]
+        code, told = ota(*words)
+    assert code == 0 and told["status"] == "done"
+    devices = {d["name"]: d for d in told["devices"]}
+    assert {n: (d["is_canary"], d["outcome"]) for n, d in devices.items()} == {
+        "far": (True, "updated"),
+        "near": (False, "updated"),
+    }
+    for device in devices.values():
+        changes = {c["image"]: c["version_after"] for c in device["attempts"][0]["changes"]}
+        assert changes == {"capsule": "1.1.0+0"}
+
+
+def test_a_single_update_is_kept_like_a_campaign(crowd, tmp_path):
+    request, links = crowd(2)
+    release = write_set(request, tmp_path / "release", images=("capsule",))
+    foreign = write_set(firmware("qemu-m4", SMALL), tmp_path / "foreign", images=("capsule",))
+    database = f"sqlite:///{tmp_path}/fleet.db"
+    where = ["--port", links["d0"].address, "--database", database]
+    assert ota("update", release, *where)[0] == 0
+    assert ota("update", release, *where)[1]["outcome"] == "unchanged"
+    assert ota("update", foreign, *where)[0] == 3
+    assert ota("update", release, "--port", links["d1"].address)[0] == 0  # nobody asked
+    _, listed = ota("report", "--list", "--database", database)
+    assert [(c["status"], c["counts"]) for c in listed] == [
+        ("incomplete", {"refused": 1}),
+        ("done", {"unchanged": 1}),
+        ("done", {"updated": 1}),
+    ]
+    refused, _, updated = (
+        ota("report", c["id"], "--database", database)[1]["devices"][0] for c in listed
+    )
+    assert "is for qemu-m4 capsule; the device is a host" in refused["attempts"][0]["reason"]
+    assert refused["hardware_id"] == updated["hardware_id"] and updated["board"] == FAST
+    assert updated["attempts"][0]["sent_bytes"] == listed[2]["sent_bytes"] > 0
+    assert [c["image"] for c in updated["attempts"][0]["changes"]] == ["capsule"]
+
+
+def test_a_single_update_that_is_stopped_is_gone_on_with(crowd, engine, tmp_path):
+    """And its device is known again by its hardware, wherever it is plugged in."""
+    request, links = crowd(1)
+    images = read_set([write_set(request, tmp_path / "release", images=("capsule",))])
+
+    async def update_once(link, stopped):
+        async with SmpDevice(link) as device:
+
+            async def work():
+                if stopped:
+                    raise KeyboardInterrupt
+                return await update(device, images)
+
+            return await kept(engine, device, images, work)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(update_once(links["d0"], stopped=True))
+    assert read_report(engine).status == "paused"
+    asyncio.run(update_once(links["d0"], stopped=False))
+    report = read_report(engine)
+    assert report.id == 1 and report.status == "done"
+    assert [a.outcome for a in report.devices[0].attempts] == ["cut", "updated"]
+    (tmp_path / "moved").symlink_to(links["d0"].address)
+    asyncio.run(update_once(Link(str(tmp_path / "moved")), stopped=False))
+    again = read_report(engine)
+    assert again.id == 2 and again.devices[0].name == report.devices[0].name
+    assert again.devices[0].outcome == "unchanged"
 
 
 def test_the_page_stands_alone_and_hides_nothing(crowd, engine, tmp_path):

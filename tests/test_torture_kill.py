@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from support.boards import VIRTUAL, firmware
 from tinyseal.board import load_board
-from tinyseal.build.firmware import Request
+from tinyseal.build.firmware import ROOT, Request
 from tinyseal.cli import app
 from tinyseal.cli.campaign import SMALL_MODEL
 from tinyseal.device import kill, kill_update, kill_upload
@@ -117,6 +117,21 @@ def test_an_upload_that_is_killed_ends_at_the_next_try(board, kills, campaign):
     assert result.exit_code == 0, told
     assert told["count"] >= count and told["failures"] == 0
     assert told["runs"][0]["steps"] > 0
+
+
+@pytest.mark.parametrize(
+    "words", [["kill"], ["kill", "--update"], ["kill", "--upload"], ["link"], ["meter"]]
+)
+def test_campaigns_take_a_board_of_ones_own(words, tmp_path):
+    """By the path of its profile: where a name of boards/ is looked up, this fails."""
+    own = tmp_path / "own.toml"
+    text = (ROOT / "boards/host.toml").read_text()
+    own.write_text(text.replace('name = "host"', 'name = "own"', 1))
+    words = ["torture", *words, "--board", str(own), "--count", "1", "--json"]
+    result = CliRunner().invoke(app, words)
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0, told
+    assert {run["board"] for run in told["runs"]} == {"own"} and told["failures"] == 0
 
 
 def test_an_update_that_is_gone_again_is_a_failure(tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import typer
 
+DATABASE_VARIABLE: Final = "TINYSEAL_DATABASE"
 DatabaseOption = typer.Option(
     None,
     "--database",
-    envvar="TINYSEAL_DATABASE",
+    envvar=DATABASE_VARIABLE,
     metavar="URL",
     help="Fleet database, any SQLAlchemy URL. [default: SQLite in your data folder]",
 )

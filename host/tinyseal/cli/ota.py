@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -24,6 +25,7 @@ from rich.table import Table
 from tinyseal.board import Board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.cli.boards import named_board
+from tinyseal.cli.database import DATABASE_VARIABLE
 from tinyseal.cli.lazy import Entry, lazy_group
 from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.cli.place import OPTIONS, Place, placed, virtual
@@ -73,6 +75,13 @@ ImagesArgument = typer.Argument(
 KeyOption = typer.Option(
     None, "--key", "-k", help="Refuse images that this key (PEM, public or private) did not sign."
 )
+HistoryOption = typer.Option(
+    None,
+    "--database",
+    envvar=DATABASE_VARIABLE,
+    metavar="URL",
+    help="Fleet database that keeps this update, as campaigns are kept. [default: none]",
+)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -81,6 +90,7 @@ def update(
     images: list[Path] = ImagesArgument,
     key: Path | None = KeyOption,
     profile: str | None = ProfileOption,
+    database: str | None = HistoryOption,
     as_json: bool = JsonOption,
     *,
     place: Place,
@@ -96,9 +106,11 @@ def update(
       tinyseal ota update build/qemu-m4/kws_int8-auto --board qemu-m4
       tinyseal ota update app_a.img app_b.img capsule_a.img capsule_b.img --port /dev/ttyACM0
       tinyseal ota update release/ --ble greenhouse-3 --key vendor.pem --json
+      tinyseal ota update release/ --port /dev/ttyACM0 --database sqlite:///fleet.db
     """
 
-    _update(images, place, key, named_board(profile) if profile else None, as_json)
+    board = named_board(profile) if profile else None
+    _update(images, place, key, board, as_json, database)
 
 
 def target(request: Request) -> int:
@@ -124,7 +136,12 @@ def target(request: Request) -> int:
 
 
 def _update(
-    images: list[Path], place: Place, key: Path | None, profile: Board | None, as_json: bool
+    images: list[Path],
+    place: Place,
+    key: Path | None,
+    profile: Board | None,
+    as_json: bool,
+    database: str | None = None,
 ) -> None:
     async def work() -> Report:
         from tinyseal.device.ota import update as update_device
@@ -132,9 +149,16 @@ def _update(
         from tinyseal.package.update import read_set
 
         wanted = read_set(images, load_key(key, Use.SIGN_IMAGES) if key else None)
-        with _Progress(as_json) as watcher:
-            async with place.reached() as device:
-                return await update_device(device, wanted, watcher, profile)
+        async with AsyncExitStack() as stack:
+            watcher = stack.enter_context(_Progress(as_json))
+            device = await stack.enter_async_context(place.reached())
+            update = partial(update_device, device, wanted, watcher, profile)
+            if database is None:
+                return await update()
+            from tinyseal.fleet.database import open_database
+            from tinyseal.fleet.history import kept
+
+            return await kept(open_database(database), device, wanted, update)
 
     report = _run(work, as_json)
     if as_json:

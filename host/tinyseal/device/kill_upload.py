@@ -19,7 +19,7 @@ from tinyseal.device.client import Client, open_port
 from tinyseal.device.kill import KillResult, require_lasting_flash, together
 from tinyseal.device.link_torture import write_release
 from tinyseal.device.links import Link, quiet_libraries
-from tinyseal.device.ota import update
+from tinyseal.device.ota import Report, update
 from tinyseal.device.smp import SmpDevice
 from tinyseal.device.virtual import VirtualBoard, start
 from tinyseal.errors import BoardError, DeviceError, ToolError
@@ -149,7 +149,7 @@ class _Update:
     async def _disturbed(self, machine: VirtualBoard, seconds: float) -> None:
         async with SmpDevice(self._link(machine)) as device:
             await device.wait(BOOT_SECONDS)
-            work = asyncio.ensure_future(update(device, self._release, boot_seconds=BOOT_SECONDS))
+            work = asyncio.ensure_future(self._update(device))
             ended, _ = await asyncio.wait([work], timeout=seconds)
             machine.kill()  # while the tool goes on
             if ended:
@@ -160,7 +160,11 @@ class _Update:
     async def _whole(self, machine: VirtualBoard) -> None:
         async with SmpDevice(self._link(machine)) as device:
             await device.wait(BOOT_SECONDS)
-            await update(device, self._release, boot_seconds=BOOT_SECONDS)
+            await self._update(device)
+
+    async def _update(self, device: SmpDevice) -> Report:
+        board = self._request.board
+        return await update(device, self._release, profile=board, boot_seconds=BOOT_SECONDS)
 
     async def _states(self, machine: VirtualBoard) -> list[ImageState]:
         async with SmpDevice(self._link(machine)) as device:

@@ -18,7 +18,7 @@ from tinyseal.codegen.firmware import firmware_of
 from tinyseal.device.air import Traffic, on_air
 from tinyseal.device.bad_link import BadLink, Faults, Tally
 from tinyseal.device.links import Link, quiet_libraries
-from tinyseal.device.ota import RevertedError, update
+from tinyseal.device.ota import Report, RevertedError, update
 from tinyseal.device.smp import SmpDevice
 from tinyseal.device.virtual import VirtualBoard, start
 from tinyseal.errors import DeviceError, ToolError
@@ -226,6 +226,10 @@ class _Campaign:
         ) as bad:
             yield bad, Link(str(path), self._baud)
 
+    async def _update(self, device: SmpDevice, boot_seconds: float) -> Report:
+        board = self._request.board
+        return await update(device, self._images, profile=board, boot_seconds=boot_seconds)
+
     async def _disturbed(self, link: Link, trouble: Trouble) -> tuple[str, str]:
         """What the tool says of it, and what it should never have said or done."""
         gives_up = trouble.cut_at is not None and not trouble.mends
@@ -236,7 +240,7 @@ class _Campaign:
                 SmpDevice(link, patience=patience) as device,
             ):
                 boot = CUT_PATIENCE_SECONDS if gives_up else BOOT_SECONDS
-                await update(device, self._images, boot_seconds=boot)
+                await self._update(device, boot)
         except ToolError as e:
             return type(e).__name__, ""
         except TimeoutError:
@@ -260,7 +264,7 @@ class _Campaign:
                     kept = {s.hash for s in states if s.active and s.confirmed}
                     if len(kept & new) != self._changed:
                         return "told to be updated, and runs something else"
-                again = await update(device, self._images, boot_seconds=BOOT_SECONDS)
+                again = await self._update(device, BOOT_SECONDS)
                 if outcome == "updated" and again.outcome != "unchanged":
                     return f"told to be updated, then {again.outcome} once more"
         except ToolError as e:

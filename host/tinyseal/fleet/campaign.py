@@ -16,16 +16,21 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from tinyseal.device.links import Link
-from tinyseal.device.ota import FAILED, Report, Silent, Watcher, check, outcome_of, update
+from tinyseal.device.ota import FAILED, Silent, Watcher, check, outcome_of, update
 from tinyseal.device.smp import SmpDevice
-from tinyseal.errors import FleetError, ToolError
+from tinyseal.errors import ToolError
 from tinyseal.fleet.database import opened
 from tinyseal.fleet.fleet_file import Fleet
-from tinyseal.fleet.records import Attempt, Campaign, Change, Device, ImageFile, Member
-from tinyseal.package.update import NAMES, UpdateImage
+from tinyseal.fleet.history import (
+    GOOD,
+    begin_attempt,
+    begin_campaign,
+    end_attempt,
+    end_campaign,
+)
+from tinyseal.fleet.records import Campaign, Device, Member
+from tinyseal.package.update import UpdateImage
 
-UNFINISHED: Final = ("running", "paused")
-GOOD: Final = ("updated", "unchanged")
 WORTH_A_RETRY: Final = ("out of reach", FAILED)
 # A device that is away says nothing about the images.
 COUNTS_AS_FAILURE: Final = (FAILED, "refused", "reverted", "in doubt")
@@ -155,15 +160,15 @@ class Runner:
         self._judge()
 
     async def _attempt(self, name: str) -> tuple[str, str | None]:
-        attempt = self._begin(name)
+        attempt = begin_attempt(self.engine, self.campaign_id, name, self.clock())
         watch: Watcher = _Watch(name, self.audience)
         try:
             async with SmpDevice(self.links[name]) as device:
                 report = await update(device, self.images, watch)
         except ToolError as e:
-            self._end(attempt, outcome_of(e), str(e))
+            end_attempt(self.engine, attempt, outcome_of(e), str(e), self.clock())
             return outcome_of(e), str(e)
-        self._end(attempt, report.outcome, None, report)
+        end_attempt(self.engine, attempt, report.outcome, None, self.clock(), report)
         return report.outcome, None
 
     def _judge(self) -> None:
@@ -192,48 +197,19 @@ class Runner:
 
     def _open(self) -> int:
         """The campaign to go on with, or a new one."""
-        wanted = {i.hash.hex() for i in self.images}
-        with opened(self.engine) as session:
-            last = session.scalars(
-                select(Campaign)
-                .where(Campaign.name == self.fleet.name)
-                .order_by(Campaign.id.desc())
-                .limit(1)
-            ).first()
-            if last is None or last.status == "done" or {i.hash for i in last.images} != wanted:
-                if last is not None and last.status in UNFINISHED and not self.anew:
-                    raise FleetError(
-                        f"campaign {last.name} with other images is not finished: go on with "
-                        "those, or leave it with --new"
-                    )
-                images = [_image(session, i) for i in self.images]
-                last = Campaign(
-                    name=self.fleet.name, status="running", started=self.clock(), images=images
-                )
-                session.add(last)
-            last.status, last.reason, last.ended = "running", None, None
-            present = {m.device.name: m for m in last.members}
-            canaries = self.fleet.canaries()
-            for position, name in enumerate(self.fleet.names):
-                member = present.get(name)
-                if member is None:
-                    member = Member(
-                        device=_device(session, name),
-                        position=position,
-                        is_canary=name in canaries,
-                    )
-                    last.members.append(member)
-                if member.outcome not in GOOD:
-                    member.outcome = None
-            session.commit()
-            return last.id
+        fleet = self.fleet
+        return begin_campaign(
+            self.engine,
+            fleet.name,
+            fleet.names,
+            fleet.canaries(),
+            self.images,
+            self.anew,
+            self.clock(),
+        )
 
     def _close(self, status: str) -> None:
-        with opened(self.engine) as session:
-            campaign = self._campaign(session)
-            campaign.status, campaign.reason = status, self._stopped
-            campaign.ended = self.clock()
-            session.commit()
+        end_campaign(self.engine, self.campaign_id, status, self._stopped, self.clock())
 
     def _campaign(self, session: Session) -> Campaign:
         return session.get_one(Campaign, self.campaign_id)
@@ -254,64 +230,3 @@ class Runner:
     def _waiting(self, is_canary: bool) -> list[str]:
         outcomes = self._outcomes(is_canary)
         return [n for n, outcome in outcomes.items() if outcome is None and n in self.links]
-
-    def _begin(self, name: str) -> int:
-        with opened(self.engine) as session:
-            member = session.scalars(
-                select(Member)
-                .join(Member.device)
-                .where(Member.campaign_id == self.campaign_id, Device.name == name)
-            ).one()
-            attempt = Attempt(member=member, started=self.clock())
-            session.add(attempt)
-            session.commit()
-            return attempt.id
-
-    def _end(
-        self, attempt_id: int, outcome: str, reason: str | None, report: Report | None = None
-    ) -> None:
-        with opened(self.engine) as session:
-            attempt = session.get_one(Attempt, attempt_id)
-            attempt.ended, attempt.outcome, attempt.reason = self.clock(), outcome, reason
-            attempt.member.outcome = outcome
-            if report is not None:
-                device = attempt.member.device
-                device.board, device.hardware_id = report.board, report.device_id
-                device.last_seen = attempt.ended
-                attempt.sent_bytes = report.sent_bytes
-                attempt.changes = _changes(report)
-            session.commit()
-
-
-def _image(session: Session, image: UpdateImage) -> ImageFile:
-    """The row of an image, new or as it is."""
-    found = session.scalars(select(ImageFile).where(ImageFile.hash == image.hash.hex())).first()
-    return found or ImageFile(
-        hash=image.hash.hex(),
-        file=str(image.path),
-        version=str(image.version),
-        security_counter=image.security_counter,
-        bytes=len(image.data),
-    )
-
-
-def _device(session: Session, name: str) -> Device:
-    found = session.scalars(select(Device).where(Device.name == name)).first()
-    return found or Device(name=name)
-
-
-def _changes(report: Report) -> list[Change]:
-    changes = []
-    for number, after in report.after.items():
-        before = report.before.get(number)
-        if before is None or before.hash != after.hash:
-            changes.append(
-                Change(
-                    image=NAMES[number],
-                    hash_before=(before.hash or b"").hex() if before else None,
-                    version_before=str(before.version) if before else None,
-                    hash_after=(after.hash or b"").hex(),
-                    version_after=str(after.version),
-                )
-            )
-    return changes
