@@ -9,10 +9,10 @@ from tinyseal.board import load_board
 from tinyseal.build.firmware import Request
 from tinyseal.device.bench import bench
 from tinyseal.device.kernels import torture_kernels
-from tinyseal.plan.kernels import KernelSet, mve
+from tinyseal.plan.kernels import KernelSet, mve, sums
 
 M55 = load_board("qemu-m55")
-FUNCTIONS = {kernel.function for kernel in mve.KERNELS}
+FUNCTIONS = {kernel.function for of in (mve, sums) for kernel in of.KERNELS}
 
 
 def test_portable_form_equals_the_reference(campaign, tmp_path):

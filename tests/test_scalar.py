@@ -14,11 +14,11 @@ from tinyseal.graph.ir import Graph
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
-from tinyseal.plan.kernels import KernelSet, scalar
+from tinyseal.plan.kernels import KernelSet, scalar, scale, sums
 from tinyseal.plan.planner import plan
 
 RV32 = load_board("qemu-rv32")  # as many pixels at a time as the C on the host
-FUNCTIONS = {kernel.function for kernel in scalar.KERNELS}
+FUNCTIONS = {kernel.function for of in (scalar, scale, sums) for kernel in of.KERNELS}
 
 
 def test_portable_form_equals_the_reference(campaign, tmp_path):

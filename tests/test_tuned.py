@@ -14,11 +14,11 @@ from tinyseal.device import kernels
 from tinyseal.device.kernels import torture_kernels
 from tinyseal.errors import PlanError
 from tinyseal.graph.reference import Interpreter
-from tinyseal.plan.kernels import KernelSet, tuned
+from tinyseal.plan.kernels import KernelSet, scale, sums, tuned
 from tinyseal.plan.planner import plan
 
 M4 = load_board("qemu-m4")
-FUNCTIONS = {kernel.function for kernel in tuned.KERNELS}
+FUNCTIONS = {kernel.function for of in (scale, sums, tuned) for kernel in of.KERNELS}
 
 
 def test_portable_form_equals_the_reference(campaign, tmp_path):
@@ -43,7 +43,11 @@ def test_dsp_form_equals_the_reference(campaign):
 
 def test_torture_counts_and_names_what_fails(monkeypatch):
     broken = Interpreter.invoke
-    flip = lambda self, inputs: [~broken(self, inputs)[0], *broken(self, inputs)[1:]]  # noqa: E731
+
+    def flip(self, inputs):
+        first, *rest = broken(self, inputs)
+        return [~first, *rest]
+
     monkeypatch.setattr(Interpreter, "invoke", flip)
     monkeypatch.setattr(kernels, "CAPSULES", 2)
     options = ["--board", "qemu-m4", "--kernels", "tuned", "--count", "1", "--jobs", "1", "--json"]

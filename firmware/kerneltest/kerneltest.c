@@ -80,16 +80,19 @@ static uint32_t guarded(const struct capsule *capsule, unsigned region)
     return rest < GUARD_BYTES ? rest : GUARD_BYTES;
 }
 
+/* State stays what the sample before left. */
 static void prepare(const struct capsule *capsule, uint8_t (*sample)(uint32_t at))
 {
     uint32_t at = 0;
 
     for (unsigned i = 0; i < CAPSULE_REGIONS; i++) {
         if (room[i] > 0) {
-            memset(memory.region[i], GUARD, capsule->arena_bytes[i] + guarded(capsule, i));
+            const uint32_t state = capsule->state_bytes[i];
+
+            memset(memory.region[i] + state, GUARD,
+                   capsule->arena_bytes[i] - state + guarded(capsule, i));
         }
     }
-    capsule->reset(&memory);
     for (uint32_t i = 0; i < capsule->input_count; i++) {
         const struct capsule_tensor *input = &capsule->inputs[i];
 
@@ -139,6 +142,7 @@ static int serve_run(char *rest)
             return STATUS_EROOM;
         }
     }
+    capsule->reset(&memory);
     for (unsigned i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         prepare(capsule, samples[i]);
         capsule->invoke(&memory);

@@ -27,6 +27,7 @@ enum nn_mve_flags {
     NN_MVE_SIGNED = 1,  /* not all negative sums come to act_min: round them away from zero */
     NN_MVE_CLAMPED = 2, /* act_min..act_max is not all of int8 */
     NN_MVE_PARTIAL = 4, /* the channels are no multiple of a block's */
+    NN_MVE_REPEATED = 8, /* the second operand has one element a row */
 };
 
 #if NN_MVE_ASSEMBLY

@@ -24,4 +24,17 @@ static inline __attribute__((always_inline)) int32_t nn_scale(int32_t acc,
     return (high + ((acc >> 31) & by->sign) + by->rounding) >> by->right;
 }
 
+/* To int16_t's range. */
+static inline int32_t nn_scale_saturate(int32_t a)
+{
+#if defined(__thumb2__)
+    int32_t y;
+
+    __asm__("ssat %0, #16, %1" : "=r"(y) : "r"(a));
+    return y;
+#else
+    return (uint32_t)(a + 32768) > 65535 ? (a >> 31) ^ 32767 : a;
+#endif
+}
+
 #endif

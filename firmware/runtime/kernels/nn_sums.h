@@ -21,11 +21,12 @@ struct nn_sums {
 typedef void nn_sums_fn(const struct nn_sums *op, const int8_t *in, int32_t *sums,
                         int8_t *scratch);
 
-/* Packed 16-bit products: blocks of 4 channels by 4 inputs. scratch: the inputs as halves, 2 * depth,
- * rounded up to 8. */
+/* Packed 16-bit products: blocks of 4 channels by 4 inputs. scratch: the inputs as halves, 2 *
+ * depth, rounded up to 8. */
 nn_sums_fn nn_sums_dsp;
 
-/* MVE: blocks of 8 channels by 16 inputs. scratch: depth, rounded up to 16; not used where it is that. */
+/* MVE: blocks of 8 channels by 16 inputs. scratch: depth, rounded up to 16; not used where it is
+ * that. */
 nn_sums_fn nn_sums_mve;
 
 /* Others: blocks of NN_SCALAR_FC_CHANNELS channels by 1 input; no scratch. */

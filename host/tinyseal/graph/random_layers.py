@@ -1,4 +1,4 @@
-"""Random layers side by side in one model, most of them with weights: what kernels are tortured
+"""Random layers side by side in one model, most of them convolutions: what kernels are tortured
 with.
 
 Sizes are small and odd, often 1; zero points often at the ends; weights now and then all extreme;
@@ -8,6 +8,7 @@ output scales mostly fit the sums, and now and then make every value saturate or
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import numpy as np
@@ -21,11 +22,15 @@ from tinyseal.graph.ir import (
     DType,
     FullyConnectedAttrs,
     Graph,
+    LstmAttrs,
     Op,
     OpKind,
     Padding,
     Pool2DAttrs,
     Quant,
+    ReduceAttrs,
+    SoftmaxAttrs,
+    SvdfAttrs,
     Tensor,
 )
 from tinyseal.graph.lowering import Array
@@ -34,7 +39,7 @@ Shape = tuple[int, ...]
 T = TypeVar("T")
 
 MOST_INPUTS: Final = 16  # of layers with weights: a model has planner.MAX_INPUTS at most
-PLAIN: Final = 8  # one layer without weights for so many with them
+PLAIN: Final = 8  # one sum or pool for so many convolutions, and one of the other kinds
 MOST_ELEMENTS: Final = 1536  # of an input
 MOST_MACS: Final = 60_000  # of a layer
 ACTIVATIONS: Final = (
@@ -47,8 +52,8 @@ ACTIVATIONS: Final = (
 
 
 def random_layers(rng: np.random.Generator, count: int, name: str = "layers") -> Graph:
-    """A graph of `count` convolutions and dense layers, then a few sums and pools; none reads
-    what another wrote."""
+    """A graph of `count` convolutions and dense layers, then a few of other kinds; none reads what
+    another wrote."""
     return _Layers(rng).graph(count, name)
 
 
@@ -79,6 +84,9 @@ class _Layers:
         small = sorted(images, key=lambda t: t.elements)[: len(images) // 2 + 1]
         for i in range(count // PLAIN):
             (self._pool if i % 2 else self._add)(self._pick(small))
+        others = (self._svdf, self._mul, self._lstm, self._softmax, self._mean)
+        for i in range(count // PLAIN):
+            others[i % len(others)](self._pick(small))
         outputs = tuple(op.outputs[0] for op in self.ops)
         read = {i for op in self.ops for i in op.inputs}
         inputs = tuple(i for i in self.inputs if i in read)
@@ -224,16 +232,95 @@ class _Layers:
         fitting = max(x.quant.scale, y.quant.scale) * 2.0 ** self.rng.uniform(-wild, wild)
         out = self._activation(x.shape, fitting)
         first, second = (x, y) if self._chance(0.5) else (y, x)
-        self.ops.append(
-            Op(
-                len(self.ops),
-                OpKind.ADD,
-                1,
-                (first.index, second.index),
-                (out.index,),
-                ArithmeticAttrs(self._pick(ACTIVATIONS)),
-            )
+        attrs = ArithmeticAttrs(self._pick(ACTIVATIONS))
+        self._op(OpKind.ADD, (first.index, second.index), out, attrs)
+
+    def _mul(self, x: Tensor) -> None:
+        """x and another input: of its shape, of a value a channel, or of one; or x twice."""
+        shape = self._pick((x.shape, (1, 1, 1, x.shape[3]), (1,)))
+        y = self._activation(shape, 0.05)
+        if self._chance(0.2):
+            y = x
+        else:
+            self.inputs.append(y.index)
+        out = self._activation(x.shape, 0.2 * 2.0 ** self.rng.uniform(-4, 4))
+        attrs = ArithmeticAttrs(self._pick(ACTIVATIONS))
+        first, second = (x, y) if self._chance(0.5) else (y, x)
+        self._op(OpKind.MUL, (first.index, second.index), out, attrs)
+
+    def _softmax(self, x: Tensor) -> None:
+        out = self._tensor(x.shape, DType.S8, Quant((1 / 256,), (-128,)))
+        attrs = SoftmaxAttrs(self._pick((0.1, 1.0, 10.0)))
+        self._op(OpKind.SOFTMAX, (x.index,), self.tensors[out], attrs)
+
+    def _mean(self, x: Tensor) -> None:
+        axes = self._pick(((1, 2), (3,), (1,), (2, 3), (0, 1, 2, 3)))
+        shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
+        data = np.array(axes, dtype=np.int32)
+        indices = self._tensor(data.shape, DType.S32, None, data)
+        out = self._activation(shape, 0.05 * 2.0 ** self.rng.uniform(-3, 1))
+        self._op(OpKind.MEAN, (x.index, indices), out, ReduceAttrs(keep_dims=True))
+
+    def _svdf(self, _: Tensor) -> None:
+        """Over an input of its own, as the next one."""
+        x = self._input(2)
+        rank, units, memory = 1 + self._below(2), self._size(12), self._size(10)
+        dtype = self._pick((DType.S8, DType.S16))
+        feature = self._matrix((rank * units, x.shape[1]))
+        spread = 127 if dtype is DType.S8 else 4000
+        values = self.rng.integers(-spread, spread + 1, (rank * units, memory))
+        time = self._constant(values.astype(dtype.value), 0.3 / spread)
+        state_scale = 0.004 if dtype is DType.S8 else 2e-5
+        points = self._zero_point() if dtype is DType.S8 else 0
+        kept = (x.shape[0], memory * rank * units)
+        state = self._variable(kept, dtype, state_scale, points)
+        bias = self._constant(
+            self.rng.integers(-2000, 2000, units, dtype=np.int32), state_scale * 0.3 / spread
         )
+        out = self._activation((x.shape[0], units), 0.03 * 2.0 ** self.rng.uniform(-3, 3))
+        inputs = (x.index, feature, time, bias, state)
+        self._op(OpKind.SVDF, inputs, out, SvdfAttrs(rank), version=3)
+
+    def _lstm(self, _: Tensor) -> None:
+        x = self._input(3)
+        time_major, cells = self._chance(0.5), self._size(9)
+        batches = x.shape[1 if time_major else 0]
+        x_weights = [self._matrix((cells, x.shape[2])) for _ in range(4)]
+        h_weights = [self._matrix((cells, cells)) for _ in range(4)]
+        biases = [
+            self._constant(self.rng.integers(-3000, 3000, cells, dtype=np.int32), 0.05 * 0.01)
+            for _ in range(4)
+        ]
+        zero = self._zero_point()
+        hidden = self._variable((batches, cells), DType.S8, 1 / 128, zero)
+        cell = self._variable((batches, cells), DType.S16, 2.0 ** -(8 + self._below(8)), 0)
+        quant = self.tensors[hidden].quant
+        out = self.tensors[self._tensor((*x.shape[:2], cells), DType.S8, quant)]
+        inputs = (x.index, *x_weights, *h_weights, *(None,) * 3, *biases, None, None, hidden, cell)
+        attrs = LstmAttrs(Activation.TANH, self._pick((0.0, 0.7)), 0.0, time_major)
+        self._op(OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM, inputs, out, attrs, version=3)
+
+    def _matrix(self, shape: Shape) -> int:
+        return self._constant(self.rng.integers(-127, 128, shape, dtype=np.int8), 0.01)
+
+    def _constant(self, values: Array, scale: float) -> int:
+        quant = Quant((float(np.float32(scale)),), (0,))
+        return self._tensor(values.shape, DType(values.dtype.name), quant, values)
+
+    def _variable(self, shape: Shape, dtype: DType, scale: float, zero_point: int) -> int:
+        index = self._tensor(shape, dtype, Quant((float(np.float32(scale)),), (zero_point,)))
+        self.tensors[index] = replace(self.tensors[index], is_variable=True)
+        return index
+
+    def _op(
+        self,
+        kind: OpKind,
+        inputs: tuple[int | None, ...],
+        out: Tensor,
+        attrs: Attrs,
+        version: int = 1,
+    ) -> None:
+        self.ops.append(Op(len(self.ops), kind, version, inputs, (out.index,), attrs))
 
     def _pool(self, x: Tensor) -> None:
         attrs = Pool2DAttrs(
@@ -256,7 +343,7 @@ class _Layers:
         shape = (x.shape[0], *size, x.shape[3])
         out = self.tensors[self._tensor(shape, DType.S8, x.quant)]
         kind = self._pick((OpKind.AVERAGE_POOL_2D, OpKind.MAX_POOL_2D))
-        self.ops.append(Op(len(self.ops), kind, 1, (x.index,), (out.index,), attrs))
+        self._op(kind, (x.index,), out, attrs)
 
     def _layer(
         self, kind: OpKind, x: Tensor, weights: Tensor, axis: int, shape: Shape, attrs: Attrs
@@ -275,4 +362,4 @@ class _Layers:
         wild = 12.0 if self._chance(0.15) else 1.0
         fitting = float(scales.max()) * 40 * terms**0.5
         out = self._activation(shape, fitting * 2.0 ** self.rng.uniform(-wild, wild))
-        self.ops.append(Op(len(self.ops), kind, 1, inputs, (out.index,), attrs))
+        self._op(kind, inputs, out, attrs)

@@ -77,11 +77,27 @@ WRITERS: Final[dict[OpKind, Writer]] = {
     OpKind.ADD: Writer(
         "AddOptions", lambda a: {"FusedActivationFunction": _activation(a.activation)}
     ),
+    OpKind.MUL: Writer(
+        "MulOptions", lambda a: {"FusedActivationFunction": _activation(a.activation)}
+    ),
     OpKind.MAX_POOL_2D: Writer("Pool2DOptions", _pool),
     OpKind.AVERAGE_POOL_2D: Writer("Pool2DOptions", _pool),
     OpKind.MEAN: Writer("ReducerOptions", lambda a: {"KeepDims": a.keep_dims}),
     OpKind.RESHAPE: Writer("ReshapeOptions", lambda a: {}),
     OpKind.SOFTMAX: Writer("SoftmaxOptions", lambda a: {"Beta": a.beta}),
+    OpKind.SVDF: Writer(
+        "SVDFOptions",
+        lambda a: {"Rank": a.rank, "FusedActivationFunction": _activation(a.activation)},
+    ),
+    OpKind.UNIDIRECTIONAL_SEQUENCE_LSTM: Writer(
+        "UnidirectionalSequenceLSTMOptions",
+        lambda a: {
+            "FusedActivationFunction": _activation(a.activation),
+            "CellClip": a.cell_clip,
+            "ProjClip": a.proj_clip,
+            "TimeMajor": a.time_major,
+        },
+    ),
 }
 
 

@@ -8,10 +8,12 @@ from typing import Final
 
 from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_dense import window_fields
-from tinyseal.graph.ops.arithmetic import Add
+from tinyseal.codegen.emitters.walk import emit_walk
+from tinyseal.graph.ops.arithmetic import Add, Mul
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import Pool
+from tinyseal.graph.walk import Walk
 from tinyseal.plan.kernels import mve
 from tinyseal.plan.kernels.dense import Dense, pixels
 
@@ -25,6 +27,10 @@ _DEPTHWISE_PARAMETERS: Final = (
 )
 _ADD_PARAMETERS: Final = (
     "const struct nn_mve_add *op, const int8_t *looked_up, const int8_t *shifted, int8_t *out"
+)
+_MUL_PARAMETERS: Final = (
+    "const struct nn_mve_mul *op, const struct nn_walk *walk, const int8_t *a, const int8_t *b, "
+    "int8_t *out"
 )
 _FC_PARAMETERS: Final = "const struct nn_mve_fc *op, const int8_t *in, int8_t *out, int8_t *scratch"
 
@@ -127,12 +133,39 @@ def emit_add(e: Emission) -> None:
         act_min=p.act_min,
         act_max=p.act_max,
     )
-    flags = int(mve.add_flags(p))
+    flags = int(mve.pair_flags(p))
     function = e.shared_function(
         f"add_{flags}", _ADD_PARAMETERS, f"nn_mve_add_s8(op, looked_up, shifted, out, {flags});"
     )
     table = mve.looked_up(p)
     e.statement(f"{function}(&{op}, {e.input(table)}, {e.input(1 - table)}, {e.output()});")
+
+
+def emit_mul(e: Emission) -> None:
+    """The operand that repeats within a row, if one does, goes second."""
+    p = e.step.lowered.params
+    assert isinstance(p, Mul)
+    e.header("kernels/nn_mve_mul.h")
+    order = (1, 0) if mve.row_steps(p)[0] == 0 else (0, 1)
+    offsets, strides = (p.a_offset, p.b_offset), (p.walk.a_strides, p.walk.b_strides)
+    a, b = order
+    op = e.struct(
+        "nn_mve_mul",
+        "op",
+        a_offset=offsets[a],
+        b_offset=offsets[b],
+        multiplier=p.requant.multiplier,
+        shift=p.requant.shift,
+        out_zero=p.out_offset,
+        act_min=p.act_min,
+        act_max=p.act_max,
+    )
+    walk = emit_walk(e, Walk(p.walk.dims, strides[a], strides[b]))
+    flags = int(mve.mul_flags(p))
+    function = e.shared_function(
+        f"mul_{flags}", _MUL_PARAMETERS, f"nn_mve_mul_s8(op, walk, a, b, out, {flags});"
+    )
+    e.statement(f"{function}(&{op}, &{walk}, {e.input(a)}, {e.input(b)}, {e.output()});")
 
 
 def emit_pool(e: Emission) -> None:
@@ -169,6 +202,7 @@ EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     "nn_mve_conv_s8": emit_conv,
     "nn_mve_depthwise_s8": emit_depthwise,
     "nn_mve_fc_s8": emit_fc,
+    "nn_mve_mul_s8": emit_mul,
     "nn_mve_pool_average_s8": emit_pool,
     "nn_mve_pool_max_s8": emit_pool,
     "nn_mve_product_s8": emit_product,

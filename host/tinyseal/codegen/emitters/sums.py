@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Final
 
 from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_recurrent import strides
+from tinyseal.codegen.emitters.scale import Fields, scale_fields
 from tinyseal.graph.lowering import Array
 from tinyseal.graph.ops.recurrent import Lstm, Svdf
 from tinyseal.plan.kernels.sums import (
-    Scale,
     curve,
     folded,
     form_of,
@@ -20,8 +19,6 @@ from tinyseal.plan.kernels.sums import (
     svdf_bias,
     svdf_scale,
 )
-
-Fields = dict[str, int | str]
 
 
 def emit_svdf(e: Emission) -> None:
@@ -41,7 +38,7 @@ def emit_svdf(e: Emission) -> None:
         out_shift=p.out_requant.shift,
         sums=_function(e),
         **_sums(e, "feature", p.feature, folded(p.feature, p.in_offset)),
-        **_scale("to_state", svdf_scale(p)),
+        **scale_fields("to_state", svdf_scale(p)),
         time=e.array("time", p.time),
         bias=e.array("bias", svdf_bias(p)),
     )
@@ -58,7 +55,7 @@ def emit_lstm(e: Emission) -> None:
     scales: Fields = {}
     for i, pair in enumerate(of.scales):
         for j, by in enumerate(pair):
-            scales |= _scale(f"to_gate[{i}][{j}]", by)
+            scales |= scale_fields(f"to_gate[{i}][{j}]", by)
     op = e.struct(
         "nn_sums_lstm",
         "op",
@@ -101,11 +98,6 @@ def _sums(e: Emission, name: str, weights: Array, starts: Array) -> Fields:
         f"{name}.weights": e.array(f"{name}_weights", made.weights),
         f"{name}.starts": e.array(f"{name}_starts", made.starts),
     }
-
-
-def _scale(name: str, by: Scale | None) -> Fields:
-    assert by is not None
-    return {f"{name}.{field}": value for field, value in asdict(by).items()}
 
 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {

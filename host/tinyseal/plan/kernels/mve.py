@@ -15,7 +15,7 @@ import numpy as np
 from tinyseal.board import Board
 from tinyseal.graph.fixedpoint import Requant, requantize, requantize_s8, wrap32
 from tinyseal.graph.lowering import Array
-from tinyseal.graph.ops.arithmetic import ADD_LEFT_SHIFT, Add
+from tinyseal.graph.ops.arithmetic import ADD_LEFT_SHIFT, Add, Mul
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import AveragePool2D, MaxPool2D, Pool
@@ -48,6 +48,7 @@ class Flags(enum.IntFlag):
     SIGNED = 1
     CLAMPED = 2
     PARTIAL = 4
+    REPEATED = 8
 
 
 @dataclass(frozen=True)
@@ -310,13 +311,22 @@ def fc_stream(p: FullyConnected) -> Array:
     return np.concatenate(parts, axis=1)
 
 
-def add_flags(p: Add) -> Flags:
+def pair_flags(p: Add | Mul) -> Flags:
     made = Flags(0)
     if p.act_min < p.out_offset:
         made |= Flags.SIGNED
     if p.act_min > -128 or p.act_max < 127:
         made |= Flags.CLAMPED
     return made
+
+
+def mul_flags(p: Mul) -> Flags:
+    return pair_flags(p) | (Flags.REPEATED if 0 in row_steps(p) else Flags(0))
+
+
+def row_steps(p: Mul) -> tuple[int, int]:
+    """Of each operand within a row: 0 where it repeats, else 1."""
+    return p.walk.a_strides[-1], p.walk.b_strides[-1]
 
 
 def looked_up(p: Add) -> int:
@@ -398,6 +408,10 @@ def _add(p: Add, board: Board) -> bool:
         and not (p.subtract and table == 0)
         and p.out_requant.shift < 0
     )
+
+
+def _mul(p: Mul, board: Board) -> bool:
+    return board.core.has_mve and p.requant.shift < 0
 
 
 def _average(p: Pool, board: Board) -> bool:
@@ -483,10 +497,18 @@ def _depthwise_instructions(p: DepthwiseConv2D, board: Board) -> float:
 
 
 def _add_instructions(p: Add, board: Board) -> float:
-    how = add_flags(p)
+    how = pair_flags(p)
     block = 21 + 4 * (Flags.SIGNED in how) + 2 * (Flags.CLAMPED in how)
     blocks, rest = divmod(p.walk.elements, SUMS)
     return 60.0 + blocks * block + rest * 35
+
+
+def _mul_instructions(p: Mul, board: Board) -> float:
+    how = mul_flags(p)
+    block = 15 + 4 * (Flags.SIGNED in how) + 2 * (Flags.CLAMPED in how)
+    blocks, rest = divmod(p.walk.dims[-1], SUMS)
+    rows = p.walk.elements // p.walk.dims[-1]
+    return 20.0 + rows * (60 + blocks * block + rest * 30)
 
 
 def _pool_instructions(p: Pool, lanes: int, each: float) -> float:
@@ -552,6 +574,14 @@ KERNELS: Final = (
         Add,
         instructions=_add_instructions,
         supports=_add,
+        in_place=(0, 1),
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_mve_mul_s8",
+        Mul,
+        instructions=_mul_instructions,
+        supports=_mul,
         in_place=(0, 1),
     ),
     Kernel(

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyseal.board import Board, Core
-from tinyseal.graph.fixedpoint import Requant, wrap32
+from tinyseal.graph.fixedpoint import wrap32
 from tinyseal.graph.lowering import Array
 from tinyseal.graph.ops.recurrent import GATES, Lstm, Svdf
 from tinyseal.graph.ops.sigmoid import SIGMOID_TABLE
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.scalar import SHAPES
+from tinyseal.plan.kernels.scale import Scale, scale
 
 _POWER: Final = 1 << 30  # multiplier of a power of two
-_MOST_RIGHT: Final = 29  # of a scale: its rounding leaves room for a product's high word
 
 
 @dataclass(frozen=True)
@@ -89,26 +89,6 @@ def sums(form: Form, weights: Array, starts: Array) -> Sums:
         blocks.transpose(0, 2, 1, 3),
         np.pad(starts, (0, spare)).astype(np.int32),
     )
-
-
-@dataclass(frozen=True)
-class Scale:
-    """`struct nn_scale`."""
-
-    multiplier: int
-    rounding: int
-    left: int
-    right: int
-    sign: int
-
-
-def scale(requant: Requant, largest: int) -> Scale | None:
-    """None where a value of `largest` magnitude is outside the range in which it is exact."""
-    left, right = max(requant.shift, 0), max(-requant.shift, 0)
-    if largest << left + 2 >= 2**31 or right > _MOST_RIGHT:
-        return None
-    rounding = 1 + (1 << right if right else 0)
-    return Scale(requant.multiplier, rounding, left + 2, right + 1, -2 if right else 0)
 
 
 def folded(weights: Array, offset: int) -> npt.NDArray[np.int64]:
