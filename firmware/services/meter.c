@@ -85,17 +85,16 @@ static uint32_t record_bytes(const uint8_t *record, uint32_t accounts_at)
     return accounts_at + record[COUNT_AT] * ACCOUNT_BYTES;
 }
 
-/* Reads a record and its tag. Returns its bytes without the tag; 0, and zeros before the accounts,
- * if there is none. */
+/* Reads a record and its tag. Returns its bytes without the tag; 0, and zeros, if there is none. */
 static int load_record(const struct meter *meter, uint16_t key, uint8_t *record,
                        uint32_t accounts_at)
 {
+    const uint32_t most = accounts_at + METER_ACCOUNTS * ACCOUNT_BYTES;
     uint8_t tag[SHA256_BYTES];
     uint32_t len;
 
-    memset(record, 0, accounts_at);
-    int err = nv_kv_get(&meter->storage, key, record,
-                        accounts_at + METER_ACCOUNTS * ACCOUNT_BYTES + TAG_BYTES, &len);
+    memset(record, 0, most);
+    int err = nv_kv_get(&meter->storage, key, record, most + TAG_BYTES, &len);
 
     if (err || len == NV_KV_ABSENT) {
         return err == NV_KV_ERANGE ? METER_ERECORDS : err;
@@ -183,9 +182,9 @@ static int load_book(const struct meter *meter, uint8_t *book)
 
 static uint8_t find(uint8_t *book, const uint8_t *subject)
 {
-    for (uint8_t i = 0; i < book[COUNT_AT]; i++) {
+    for (uint32_t i = 0; i < book[COUNT_AT]; i++) {
         if (memcmp(account(book, i), subject, METER_SUBJECT_BYTES) == 0) {
-            return i;
+            return (uint8_t)i;
         }
     }
     return NONE;
@@ -241,13 +240,18 @@ static int burn(struct meter *meter)
 /* All of a mount but the counter's. */
 static int open(struct meter *meter)
 {
-    uint8_t book[BOOK_BYTES + SHA256_BYTES];
+    uint8_t book[BOOK_BYTES + SHA256_BYTES], receipt[RECEIPT_BYTES + SHA256_BYTES];
     int err = nv_kv_mount(&meter->storage);
 
     err = err ? err : load_book(meter, book);
     err = err ? err : burn(meter);
     if (err) {
         return err;
+    }
+    /* A counter put back would be past its newest receipt again before somebody asks for one. */
+    if (load_record(meter, NV_KEYS_METER_RECEIPT, receipt, RECEIPT_ACCOUNTS_AT) > 0
+        && load_le(receipt + COUNTER_AT) > nv_counter_value(&meter->queries)) {
+        return METER_EROLLBACK;
     }
     if (choose(meter, book)) {
         err = store_record(meter, NV_KEYS_METER_BOOK, book, ACCOUNTS_AT);
@@ -476,13 +480,13 @@ static int next_receipt(struct meter *meter, uint8_t *receipt, uint32_t last)
     uint8_t next[RECEIPT_BYTES + SHA256_BYTES];
     int err = load_book(meter, book);
 
+    memcpy(next, receipt, RECEIPT_BYTES);
     err = err ? err : identity(meter, NV_KEYS_DEVICE_ID, next + DEVICE_AT, NV_KEYS_DEVICE_ID_BYTES);
     if (err) {
         return err;
     }
     const uint32_t len = record_bytes(book, RECEIPT_ACCOUNTS_AT);
 
-    memcpy(next + SEQUENCE_AT, receipt + SEQUENCE_AT, RECEIPT_ACCOUNTS_AT - SEQUENCE_AT);
     memcpy(next, book, DEVICE_AT);
     next[0] = RECEIPT_FORM;
     store_le(next + COUNTER_AT, nv_counter_value(&meter->queries));
