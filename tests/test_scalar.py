@@ -10,14 +10,17 @@ from support.tflite_builder import ModelBuilder
 from support.tuned import layers, run_chains, run_layers
 from tinyseal.board import load_board
 from tinyseal.device.kernels import torture_kernels
+from tinyseal.graph.fixedpoint import requantize_s8
 from tinyseal.graph.ir import Graph
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.kernels import KernelSet, scalar, scale, sums
+from tinyseal.plan.kernels.dense import Weighted, by_channel
 from tinyseal.plan.planner import plan
 
 RV32 = load_board("qemu-rv32")  # as many pixels at a time as the C on the host
+XTENSA = load_board("qemu-xtensa")  # ends by halves, as the M0
 FUNCTIONS = {kernel.function for of in (scalar, scale, sums) for kernel in of.KERNELS}
 
 
@@ -81,8 +84,34 @@ def test_sums_at_the_ends_of_their_range_come_apart(weights, tmp_path):
     assert len(np.unique(expected)) > 3
 
 
+def test_short_ends_give_the_references_byte_for_any_sum():
+    """Each sum of narrow channels, and of wide ones some thousands."""
+    rng, seen = np.random.default_rng(7), 0
+    for step in plan(layers(4, 60), XTENSA, KernelSet.TUNED).steps:
+        p = step.lowered.params
+        end = scalar.ends_on(p, XTENSA) if isinstance(p, Weighted) else None
+        if end is None or not end.is_short:
+            continue
+        weights = by_channel(p).astype(np.int64)
+        least, most = (f(weights * -128, weights * 127).sum(1) for f in (np.minimum, np.maximum))
+        start = p.in_offset * weights.sum(axis=1) + (0 if p.bias is None else p.bias)
+        for c, (first, multiplier, offset, shift) in enumerate(end.words):
+            span = int(most[c] - least[c])
+            far = np.arange(span + 1) if span < 20_000 else rng.integers(0, span, 5_000)
+            sums = np.concatenate([far, [0, span]]) + least[c]
+            x = np.clip(sums + first, 0, shift >> 8)
+            high = x * (multiplier & 0xFFFF) + (x * (multiplier >> 16) >> 14) + offset
+            assert high.max() < 2**32 and (x * (multiplier >> 16)).max() < 2**32
+            expected = requantize_s8(
+                sums + start[c], p.multipliers[c], p.shifts[c], p.out_offset, -128, 127
+            )
+            np.testing.assert_array_equal((high >> (shift & 0xFF)).astype(np.int8), expected)
+            seen += len(np.unique(expected)) > 3
+    assert seen > 20
+
+
 def test_sources_for_another_core_do_not_compile(tmp_path, capfd):
-    made = plan(layers(1, 20), load_board("qemu-xtensa"), KernelSet.TUNED)
+    made = plan(layers(1, 20), XTENSA, KernelSet.TUNED)
     with pytest.raises(subprocess.CalledProcessError):
         HostCapsule(made, tmp_path)
     assert "made for lx106" in capfd.readouterr().err

@@ -59,7 +59,7 @@ INLINE int32_t hide(int8_t zero, int32_t *w0, int32_t *w1, int32_t *w2)
 /* One channel. Column after column, each goes into all the outputs that see it: for that the
  * sums of two outputs are kept, not the inputs. */
 INLINE void run(const struct row *row, const int8_t *taps, const int32_t *words,
-                int32_t channel, int32_t stride, int is_rectified)
+                int32_t channel, int32_t stride, int is_short)
 {
     const int32_t end[NN_SCALAR_WORDS] = { 0, words[1], words[2], words[3] };
     const int32_t step = row->step;
@@ -90,7 +90,7 @@ INLINE void run(const struct row *row, const int8_t *taps, const int32_t *words,
     after = dot(x, w0, start);
     for (int32_t left = row->whole; left > 0; left--) {
         x = load(&at, step);
-        *out = (int8_t)nn_scalar_requant(dot(x, w2, next), end, is_rectified);
+        *out = (int8_t)nn_scalar_requant(dot(x, w2, next), end, is_short);
         out += step;
         if (stride == 1) {
             next = dot(x, w1, after);
@@ -104,12 +104,12 @@ INLINE void run(const struct row *row, const int8_t *taps, const int32_t *words,
         }
     }
     if (row->is_padded_right) {
-        *out = (int8_t)nn_scalar_requant(dot(padding, w2, next), end, is_rectified);
+        *out = (int8_t)nn_scalar_requant(dot(padding, w2, next), end, is_short);
     }
 }
 
 /* Apart from each other: each has the registers for itself. */
-#define RUN_ROW(name, stride, is_rectified)                                                \
+#define RUN_ROW(name, stride, is_short)                                                \
     static __attribute__((noinline)) void name(const struct nn_scalar_depthwise *op,       \
                                                const struct row *row)                      \
     {                                                                                      \
@@ -117,16 +117,16 @@ INLINE void run(const struct row *row, const int8_t *taps, const int32_t *words,
         const int32_t *words = op->channels;                                               \
                                                                                            \
         for (int32_t channel = 0; channel < op->window.out_ch; channel++) {                \
-            run(row, taps, words, channel, stride, is_rectified);                          \
+            run(row, taps, words, channel, stride, is_short);                          \
             taps += NN_SCALAR_DEPTHWISE_TAPS;                                              \
             words += NN_SCALAR_WORDS;                                                      \
         }                                                                                  \
     }
 
-RUN_ROW(run_rectified_1, 1, 1)
-RUN_ROW(run_rectified_2, 2, 1)
-RUN_ROW(run_signed_1, 1, 0)
-RUN_ROW(run_signed_2, 2, 0)
+RUN_ROW(run_short_1, 1, 1)
+RUN_ROW(run_short_2, 2, 1)
+RUN_ROW(run_long_1, 1, 0)
+RUN_ROW(run_long_2, 2, 0)
 
 static void see(struct row *row, const struct nn_window *w, const int8_t *image, int32_t top)
 {
@@ -155,10 +155,10 @@ void nn_scalar_depthwise_s8(const struct nn_scalar_depthwise *op, const int8_t *
     for (int32_t batch = 0; batch < w->batches; batch++) {
         for (int32_t y = 0; y < w->out_h; y++) {
             see(&row, w, in, y * w->stride_h - w->pad_h);
-            if (op->is_rectified) {
-                (w->stride_w == 1 ? run_rectified_1 : run_rectified_2)(op, &row);
+            if (op->is_short) {
+                (w->stride_w == 1 ? run_short_1 : run_short_2)(op, &row);
             } else {
-                (w->stride_w == 1 ? run_signed_1 : run_signed_2)(op, &row);
+                (w->stride_w == 1 ? run_long_1 : run_long_2)(op, &row);
             }
             row.out += w->out_w * w->out_ch;
         }

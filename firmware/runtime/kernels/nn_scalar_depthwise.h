@@ -14,7 +14,7 @@ struct nn_scalar_depthwise {
     int8_t zero;             /* the input's zero point, which padding holds */
     int8_t act_min;
     int8_t act_max;
-    int8_t is_rectified;     /* the output's zero point is -128 */
+    int8_t is_short;        /* nn_scalar_requant */
     const int8_t *weights;   /* [out_ch][NN_SCALAR_DEPTHWISE_TAPS] */
     const int32_t *channels; /* [out_ch][NN_SCALAR_WORDS] */
 };

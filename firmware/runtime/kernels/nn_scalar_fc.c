@@ -5,10 +5,10 @@
 #define CHANNELS NN_SCALAR_FC_CHANNELS
 
 static inline __attribute__((always_inline)) void
-finish(const int32_t *acc, const int32_t *words, int32_t count, int is_rectified, int8_t *out)
+finish(const int32_t *acc, const int32_t *words, int32_t count, int is_short, int8_t *out)
 {
     for (const int32_t *const end = acc + count; acc != end; words += NN_SCALAR_WORDS) {
-        *out++ = (int8_t)nn_scalar_requant(*acc++, words, is_rectified);
+        *out++ = (int8_t)nn_scalar_requant(*acc++, words, is_short);
     }
 }
 
@@ -23,7 +23,7 @@ static void run(const struct nn_scalar_fc *op, const int8_t *in, int8_t *out)
         int32_t acc[CHANNELS];
 
         w = nn_scalar_fc_block(acc, words, NN_SCALAR_WORDS, in, end, w);
-        if (op->is_rectified) {
+        if (op->is_short) {
             finish(acc, words, count, 1, out);
         } else {
             finish(acc, words, count, 0, out);

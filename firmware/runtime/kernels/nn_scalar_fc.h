@@ -18,7 +18,7 @@ struct nn_scalar_fc {
     int32_t out_depth;
     int8_t act_min;
     int8_t act_max;
-    int8_t is_rectified;     /* the output's zero point is -128 */
+    int8_t is_short;        /* nn_scalar_requant */
     const int8_t *weights;   /* [blocks of channels][in_depth][NN_SCALAR_FC_CHANNELS]; 0
                               * behind the last channel */
     const int32_t *channels; /* [blocks * NN_SCALAR_FC_CHANNELS][NN_SCALAR_WORDS] */

@@ -106,7 +106,7 @@ INLINE void carry(const struct nn_scalar_sums *s, int32_t triples, int is_first,
 
 /* One channel of `count` pixels; `before`: what its earlier chunks add up to. */
 INLINE void store(const uint32_t *words, int32_t triples, int32_t count,
-                  const int32_t *before, const int32_t *from, int is_rectified,
+                  const int32_t *before, const int32_t *from, int is_short,
                   int32_t stride, int8_t *out)
 {
     /* Loaded once: `out` may alias anything. */
@@ -125,7 +125,7 @@ INLINE void store(const uint32_t *words, int32_t triples, int32_t count,
             }
             const int32_t acc = channel[0] + sums[j] + before[i + j];
 
-            *out = (int8_t)nn_scalar_requant(acc, channel, is_rectified);
+            *out = (int8_t)nn_scalar_requant(acc, channel, is_short);
             out += stride;
         }
     }
@@ -176,7 +176,7 @@ INLINE void product(const struct nn_scalar_product *op, uint32_t *columns, int32
         }
         w = sum(&s, words, start, x, end, w);
         for (int32_t c = 0; c < CHANNELS && c < left; c++, channel += NN_SCALAR_WORDS) {
-            if (op->is_rectified) {
+            if (op->is_short) {
                 store(s.of[c], triples, count, before[c], channel, 1, stride, out++);
             } else {
                 store(s.of[c], triples, count, before[c], channel, 0, stride, out++);

@@ -23,7 +23,7 @@ struct nn_scalar_product {
     int32_t depth;           /* inputs of an output, rounded up to a multiple of 4 */
     int32_t chunk;           /* as many of them at most as a word can add up; also a multiple */
     int32_t out_ch;
-    int32_t is_rectified;    /* the output's zero point is -128 */
+    int32_t is_short;        /* nn_scalar_requant */
     const uint8_t *weights;  /* [blocks of channels][depth][NN_SCALAR_CHANNELS], each plus 128;
                               * any behind the last channel and the last input */
     const int32_t *channels; /* [out_ch][NN_SCALAR_WORDS] */

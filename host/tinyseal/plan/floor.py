@@ -84,21 +84,22 @@ _RV32: Final[dict[Shape, Block]] = {
 }
 _THUMB1: Final[dict[Shape, Block]] = {
     # 2 channels, 3 pixels: LDM, 2 LDRB, a MOV since MULS overwrites a factor, 4 MULS, 4 ADDS for 6
-    # products. 3 sums out of 2 words as in RV32. The high half of a product of 32 bits takes about
-    # 17. 3 inputs: 3 LDRSB, 2 LSLS, 2 ADDS, STM.
-    "dense": Block(12 / 6, 10 / 3 + 25.0, 8 / 3),
-    "vector": Block(13 / 4, 26.0),  # 4 channels: 5 LDRSB, 4 MULS, 4 ADDS
-    "depthwise": Block(4.0, 26.0),
+    # products. 3 sums out of 2 words as in RV32. Short end: ADD, CMP, BHI, MOV, MULS, LSRS, MULS, 2
+    # ADDS, LSRS, STRB. 3 inputs: 3 LDRSB, 2 LSLS, 2 ADDS, STM.
+    "dense": Block(12 / 6, 10 / 3 + 11.0, 8 / 3),
+    "vector": Block(13 / 4, 11.0),  # 4 channels: 5 LDRSB, 4 MULS, 4 ADDS
+    # A column of 3 LDRSB; its products each overwrite a weight: 9 MOV or LDR, 9 MULS, 9 ADDS.
+    "depthwise": Block(30 / 9, 11.0),
     "pool": Block(2.0, 10.0),
     "add": Block(0.0, 60.0),
 }
 _XTENSA: Final[dict[Shape, Block]] = {
     # 2 channels, 6 pixels: 2 L8UI, 4 L32I, 8 MULL, 8 ADD for 12 products. 3 sums out of 2 words as
-    # in RV32. The high half of a product of 32 bits takes about 17. 3 inputs: 3 L8UI, their
-    # signs by 2 shifts, 2 SLLI, 2 ADD, 2 S32I.
-    "dense": Block(22 / 12, 10 / 3 + 25.0, 15 / 3),
-    "vector": Block(13 / 4, 26.0),
-    "depthwise": Block(24 / 9, 26.0),
+    # in RV32. Short end as in Thumb. 3 inputs: 3 L8UI, their signs by 2 shifts, 2 SLLI, 2 ADD, 2
+    # S32I.
+    "dense": Block(22 / 12, 10 / 3 + 11.0, 15 / 3),
+    "vector": Block(15 / 4, 11.0),  # 4 channels: 5 L8UI, 2 shifts, 4 MULL, 4 ADD
+    "depthwise": Block(27 / 9, 11.0),  # weights stay in registers; 3 L8UI, 6 shifts, 9 MULL, 9 ADD
     "pool": Block(2.0, 8.0),
     "add": Block(0.0, 60.0),
 }

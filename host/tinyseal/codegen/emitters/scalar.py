@@ -8,10 +8,9 @@ from typing import Final
 from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters import dense
 from tinyseal.codegen.emitters.reference_dense import window_fields
-from tinyseal.graph.ops.convolution import DepthwiseConv2D
+from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
-from tinyseal.plan.kernels.dense import is_rectified
-from tinyseal.plan.kernels.scalar import SHAPES, depthwise_arrays, fc_arrays, product
+from tinyseal.plan.kernels.scalar import SHAPES, depthwise_arrays, ends_on, fc_arrays, product
 
 _FAMILY: Final = "nn_scalar"
 
@@ -29,13 +28,13 @@ def emit_fc(e: Emission) -> None:
     assert isinstance(p, FullyConnected)
     _require(e, "NN_SCALAR_FC_CHANNELS", SHAPES[e.plan.board.core].fc_channels)
     arrays = fc_arrays(p, e.plan.board)
-    dense.emit_fc(e, _FAMILY, *arrays, is_rectified=int(is_rectified(p)))
+    dense.emit_fc(e, _FAMILY, *arrays, is_short=_is_short(e))
 
 
 def emit_depthwise(e: Emission) -> None:
     p = e.step.lowered.params
     assert isinstance(p, DepthwiseConv2D)
-    weights, channels = depthwise_arrays(p)
+    weights, channels = depthwise_arrays(p, e.plan.board)
     e.header("kernels/nn_scalar_depthwise.h")
     op = e.struct(
         "nn_scalar_depthwise",
@@ -43,11 +42,20 @@ def emit_depthwise(e: Emission) -> None:
         **window_fields(p),
         zero=-p.in_offset,
         **dense.range_fields(p),
-        is_rectified=int(is_rectified(p)),
+        is_short=_is_short(e),
         weights=e.array("weights", weights),
         channels=e.array("channels", channels),
     )
     e.statement(f"nn_scalar_depthwise_s8(&{op}, {e.input(0)}, {e.output()});")
+
+
+def _is_short(e: Emission) -> int:
+    p, board = e.step.lowered.params, e.plan.board
+    assert isinstance(p, Conv2D | DepthwiseConv2D | FullyConnected)
+    _require(e, "NN_SCALAR_BY_HALVES", int(SHAPES[board.core].by_halves))
+    end = ends_on(p, board)
+    assert end is not None
+    return int(end.is_short)
 
 
 def _require(e: Emission, macro: str, value: int) -> None:
@@ -65,7 +73,7 @@ def _product_fields(e: Emission) -> dict[str, int | str]:
         "depth": made.depth,
         "chunk": made.chunk,
         "out_ch": len(made.channels),
-        "is_rectified": int(is_rectified(p)),
+        "is_short": _is_short(e),
         "weights": e.array("weights", made.weights),
         "channels": e.array("channels", made.channels),
     }

@@ -22,14 +22,13 @@ from tinyseal.plan.kernels.dense import (
     Weighted,
     batches_lag,
     by_channel,
-    channels,
     is_pointwise,
-    is_rectified,
     is_solid,
     pixels,
 )
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.lag import block_lag
+from tinyseal.plan.kernels.scalar_ends import Ends, ends
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Shape:
     triples: int  # of pixels, NN_SCALAR_TRIPLES
     channels: int  # NN_SCALAR_CHANNELS
     fc_channels: int  # NN_SCALAR_FC_CHANNELS
+    by_halves: bool  # products of more than 32 bits, NN_SCALAR_BY_HALVES
     term: float  # an input into all sums
     block: float  # of channels, besides inputs and outputs
     output: float  # requantised and stored
@@ -47,15 +47,15 @@ class Shape:
     fc_input: float  # into the sums of fc_channels
     column: float  # of a depthwise row: one output
     row: float  # of a depthwise channel
-    sign: float  # more for an output that is not rectified
+    long: float  # more for an output whose end is not short
 
 
-_RV32: Final = Shape(2, 4, 8, 40.75, 90, 17, 7, 26, 37, 80, 3)
-_MLA: Final = Shape(2, 2, 4, 12.75, 60, 14, 6, 10.75, 34, 75, 2)
-_THUMB1: Final = Shape(1, 2, 4, 12.75, 70, 45, 8, 20, 80, 180, 3)
+_RV32: Final = Shape(2, 4, 8, False, 40.75, 90, 17, 7, 26, 37, 80, 3)
+_MLA: Final = Shape(2, 2, 4, False, 12.75, 60, 14, 6, 10.75, 34, 75, 2)
+_THUMB1: Final = Shape(1, 2, 4, True, 12.75, 70, 29, 8, 20, 60, 180, 18)
 # A dense layer's inputs and weights, each used once, cost the LX106 three instructions to load:
 # the portable kernel is as fast.
-_XTENSA: Final = Shape(2, 2, 0, 22.75, 80, 45, 8, 0, 80, 125, 3)
+_XTENSA: Final = Shape(2, 2, 0, True, 22.75, 80, 29, 8, 0, 60, 125, 18)
 SHAPES: Final[dict[Core, Shape]] = {
     Core.RV32IMC: _RV32,
     Core.M3: _MLA,
@@ -68,7 +68,6 @@ _STEP: Final = 4  # inputs that the assembly takes at once
 _HALF: Final = 1 << 20  # a chunk's sums stay below it; each starts at so much
 # Weights of a chunk: whatever the inputs are.
 _MOST_MAGNITUDE: Final = (_HALF - 1) // 128
-_BITS: Final = 29  # of a sum, which is multiplied by 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,48 +80,45 @@ class Product:
     channels: Array  # int32 [out_ch, 4]
 
 
-def requants(p: Weighted) -> npt.NDArray[np.int64] | None:
-    """The words of nn_scalar.h for each channel, or None where one leaves their ranges.
+def ends_on(p: Weighted, board: Board) -> Ends | None:
+    return ends(p, SHAPES[board.core].by_halves) if board.core in SHAPES else None
 
-    Behind one shift: of the roundings that `channels` gives twice as much, and the half of the
-    first one, which is 1 there.
-    """
-    words = channels(p, by_channel(p), _BITS)
-    if words is None:
-        return None
-    return np.asarray(words * np.array([1, 1, 2, 1]) + np.array([0, 0, 1, 1]))
+
+def words(made: npt.NDArray[np.int64]) -> Array:
+    """int32, with the same bits."""
+    return (made & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
 
 
 def product(p: Dense, board: Board) -> Product:
-    words, rows = requants(p), by_channel(p)
-    assert words is not None
-    block, chunk = SHAPES[board.core].channels, _chunk(p)
+    end, rows = ends_on(p, board), by_channel(p)
+    assert end is not None
+    block = SHAPES[board.core].channels
     padded = np.pad(rows, ((0, -len(rows) % block), (0, -rows.shape[1] % _STEP)))
     blocks = padded.reshape(-1, block, depth(p)).transpose(0, 2, 1)
     starts = np.array([_HALF * chunks(p), 0, 0, 0])
     return Product(
         depth(p),
-        chunk,
+        _chunk(p),
         (blocks.astype(np.int16) + 128).astype(np.uint8),
-        (words - starts).astype(np.int32),
+        words(end.words - starts),
     )
 
 
-def depthwise_arrays(p: DepthwiseConv2D) -> tuple[Array, Array]:
+def depthwise_arrays(p: DepthwiseConv2D, board: Board) -> tuple[Array, Array]:
     """int8 [out_ch, 9] and the words of the channels, int32 [out_ch, 4]."""
-    words = requants(p)
-    assert words is not None
-    return by_channel(p), words.astype(np.int32)
+    end = ends_on(p, board)
+    assert end is not None
+    return by_channel(p), words(end.words)
 
 
 def fc_arrays(p: FullyConnected, board: Board) -> tuple[Array, Array]:
     """Weights int8 [blocks, in_depth, channels of a block] and words int32 [channels, 4], zeros
     behind the last channel."""
-    words, block = requants(p), SHAPES[board.core].fc_channels
-    assert words is not None
+    end, block = ends_on(p, board), SHAPES[board.core].fc_channels
+    assert end is not None
     spare = ((0, -p.out_depth % block), (0, 0))
     blocks = np.pad(p.weights, spare).reshape(-1, block, p.in_depth)
-    return blocks.transpose(0, 2, 1), np.pad(words, spare).astype(np.int32)
+    return blocks.transpose(0, 2, 1), words(np.pad(end.words, spare))
 
 
 def depth(p: Dense) -> int:
@@ -147,7 +143,7 @@ def _chunk(p: Dense) -> int:
 
 
 def _supported(p: Dense, board: Board) -> bool:
-    return board.core in SHAPES and requants(p) is not None
+    return ends_on(p, board) is not None
 
 
 def _conv(p: Conv2D, board: Board) -> bool:
@@ -164,7 +160,7 @@ def _fc_batches(p: FullyConnected, board: Board) -> bool:
 
 def _fc(p: FullyConnected, board: Board) -> bool:
     pays = board.core in SHAPES and SHAPES[board.core].fc_channels > 0
-    return pays and p.filter_offset == 0 and requants(p) is not None
+    return pays and p.filter_offset == 0 and ends_on(p, board) is not None
 
 
 def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
@@ -173,7 +169,7 @@ def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
     right = (p.out_w - 1) * p.stride_w - p.pad_w + 2  # the last column that is seen
     if not (plain and size and p.pad_w in (0, 1) and right <= p.in_w):
         return False
-    return board.core in SHAPES and requants(p) is not None
+    return ends_on(p, board) is not None
 
 
 def _pixels(board: Board) -> int:
@@ -211,15 +207,21 @@ def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
     return max(0, int(behind.max()))
 
 
-def _output(p: Weighted, shape: Shape) -> float:
-    return shape.output if is_rectified(p) else shape.output + shape.sign
+def _long(p: Weighted, board: Board) -> float:
+    end = ends_on(p, board)
+    assert end is not None
+    return 0 if end.is_short else SHAPES[board.core].long
+
+
+def _output(p: Weighted, board: Board) -> float:
+    return SHAPES[board.core].output + _long(p, board)
 
 
 def _product_instructions(p: Dense, board: Board) -> float:
     shape, out_ch = SHAPES[board.core], len(p.weights)
     triples = -(-pixels(p) // 3)
     inner = -(-out_ch // shape.channels) * (shape.term * depth(p) + shape.block * chunks(p))
-    outputs = pixels(p) * out_ch * _output(p, shape)
+    outputs = pixels(p) * out_ch * _output(p, board)
     packed = 2 * shape.word * depth(p) + 20
     return triples * (inner / shape.triples + packed) + outputs + 50.0
 
@@ -232,14 +234,14 @@ def _conv_instructions(p: Conv2D, board: Board) -> float:
 def _fc_instructions(p: FullyConnected, board: Board) -> float:
     shape = SHAPES[board.core]
     blocks = -(-p.out_depth // shape.fc_channels)
-    outputs = p.out_depth * (_output(p, shape) + 6)
+    outputs = p.out_depth * (_output(p, board) + 6)
     return p.batches * (blocks * (p.in_depth * shape.fc_input + 40) + outputs) + 60.0
 
 
 def _depthwise_instructions(p: DepthwiseConv2D, board: Board) -> float:
     shape = SHAPES[board.core]
     column = shape.column + 0.2 * (p.stride_w - 1) * shape.column
-    column += 0 if is_rectified(p) else shape.sign
+    column += _long(p, board)
     return p.batches * p.out_h * (p.out_ch * (shape.row + column * p.out_w) + 100) + 50.0
 
 
