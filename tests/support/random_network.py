@@ -526,6 +526,43 @@ class Maker:
             **window["options"],
         )
 
+    def _same_conv(self, x: Node, out: int, stride: int) -> Node:
+        """A convolution that leaves the image its size but for the stride."""
+        kernel = int(self.pick([1, 3, 3, 5]))
+        weights, scales = self._weights((out, kernel, kernel, x.shape[3]), 0)
+        terms = kernel * kernel * x.shape[3]
+        bias = self._bias(x, scales, out, terms)
+        height, width = (-(-d // stride) for d in x.shape[1:3])
+        y = self._weighted(x, scales, terms, (x.shape[0], height, width, out))
+        self.op(
+            "CONV_2D",
+            [x.index, weights, *([bias] if bias >= 0 else [])],
+            [y],
+            fused_activation_function=self.pick(ACTIVATIONS),
+            padding="SAME",
+            stride_h=stride,
+            stride_w=stride,
+        )
+        return y
+
+    def residual(self, x: Node) -> Node:
+        """Convolutions of an image, summed with the image, or with another convolution of it."""
+        stride = 1 + self.below(2)
+        out = x.shape[3] if stride == 1 and self.chance(0.5) else 1 + self.below(8)
+        y = self._same_conv(x, out, stride)
+        for _ in range(self.below(3)):
+            y = self._same_conv(y, out, 1)
+        z = x if y.shape == x.shape and self.chance(0.7) else self._same_conv(x, out, stride)
+        a, b = (y, z) if self.chance(0.5) else (z, y)
+        total = self.output(a.shape, self.near(2 * max(a.scale, b.scale)))
+        self.op(
+            "ADD",
+            [a.index, b.index],
+            [total],
+            fused_activation_function=self.pick(ACTIVATIONS),
+        )
+        return total
+
     def transpose_conv(self, x: Node) -> bool:
         if not self._image(x):
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -147,17 +148,23 @@ class Emission:
 
     @staticmethod
     def pointer(buffer: Buffer) -> str:
+        return Emission.pointer_to(buffer.region, str(buffer.offset))
+
+    @staticmethod
+    def pointer_to(region: int, offset: str) -> str:
         # Through void *: the arena and every tensor in it are aligned to CAPSULE_ALIGN.
-        return f"(void *)(memory->region[{buffer.region}] + {buffer.offset})"
+        return f"(void *)(memory->region[{region}] + {offset})"
 
 
 class Part(Emission):
     """One of several calls in a layer: what they have in common is there once."""
 
-    def __init__(self, whole: Emission, step: Step, input_at: Buffer, output_at: Buffer) -> None:
+    def __init__(
+        self, whole: Emission, step: Step, inputs_at: Sequence[str], output_at: str
+    ) -> None:
         super().__init__(whole.plan, step)
         self._whole = whole
-        self._input_at = input_at
+        self._inputs_at = inputs_at
         self._output_at = output_at
         self._headers, self._shared = whole._headers, whole._shared
         self._functions = whole._functions
@@ -178,12 +185,12 @@ class Part(Emission):
         return self._whole.struct(ctype, f"{len(self._whole._structs)}_{suffix}", **fields)
 
     def input(self, position: int) -> str:
-        assert position == 0
-        return self.pointer(self._input_at)
+        return self._inputs_at[position]
 
     def output(self, position: int = 0) -> str:
-        return self.pointer(self._output_at)
+        return self._output_at
 
-    def finish(self) -> None:
+    def finish(self, margin: str) -> None:
         """Hands the call over, in a block of its own."""
-        self._whole._statements += ["{", *(f"    {text}" for text in self._statements), "}"]
+        lines = ["{", *(f"    {text}" for text in self._statements), "}"]
+        self._whole._statements += [margin + line for line in lines]

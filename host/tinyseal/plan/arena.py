@@ -16,6 +16,7 @@ from typing import Final
 ALIGN: Final = 16  # CAPSULE_ALIGN
 SEARCH_WORK: Final = 300_000  # block comparisons of the local search
 SEARCH_ROUNDS: Final = 2000  # and orders it tries at most: together below 0.3 s
+SEARCH_PATIENCE: Final = 250  # orders that make nothing smaller before it stops
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ def _search(blocks: Sequence[Block], thorough: bool, slides: Slides) -> Packing:
     chance = random.Random(0)
     rounds = min(SEARCH_ROUNDS, SEARCH_WORK // (len(blocks) + sum(map(len, meets)) + 1))
     packing = best
+    since = 0  # anything got smaller
     for _ in range(rounds):
         top = [k for k, i in enumerate(order) if packing.offsets[i] + blocks[i].bytes
                == packing.bytes and k > 0]  # fmt: skip
@@ -178,9 +180,10 @@ def _search(blocks: Sequence[Block], thorough: bool, slides: Slides) -> Packing:
         moved = [i for i in order if i != order[k]]
         moved.insert(to, order[k])
         tried = _first_fit(blocks, meets, slides, [*pinned, *moved])
+        since = 0 if tried.bytes < packing.bytes else since + 1
         if tried.bytes <= packing.bytes:
             packing, order = tried, moved
-        if packing.bytes <= bound:
+        if packing.bytes <= bound or since > SEARCH_PATIENCE:
             break
     return min(best, packing, key=lambda p: p.bytes)
 

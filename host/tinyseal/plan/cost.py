@@ -20,6 +20,7 @@ from typing import Final
 from tinyseal.board import Board, Core
 from tinyseal.graph.lowering import Params
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
+from tinyseal.plan.kernels.stream import Call, Stream, loops
 from tinyseal.plan.model import Plan
 
 # Instructions against the M4's, on average over the kernels measured.
@@ -127,10 +128,16 @@ def kernel_code_bytes(kernel: Kernel) -> int:
 
 
 def code_bytes(plan: Plan) -> int:
-    """Estimated code flash of the capsule: each kernel once, each layer's call, the table."""
-    kernels = {step.kernel.function: step.kernel for step in plan.steps}
-    return (
-        TABLE_BYTES
-        + LAYER_BYTES * len(plan.steps)
-        + sum(kernel_code_bytes(kernel) for kernel in kernels.values())
-    )
+    """Estimated code flash of the capsule: each kernel once, each layer's calls, the table."""
+    kernels: dict[str, Kernel] = {}
+    calls = 0
+    for step in plan.steps:
+        params = step.lowered.params
+        if isinstance(params, Stream):
+            made = [call for loop in loops(params.calls) for call in loop.calls]
+            kernels |= {c.kernel.function: c.kernel for c in made if isinstance(c, Call)}
+            calls += len(made)
+        else:
+            kernels[step.kernel.function] = step.kernel
+            calls += 1
+    return TABLE_BYTES + LAYER_BYTES * calls + sum(map(kernel_code_bytes, kernels.values()))

@@ -20,6 +20,7 @@ from tinyseal.plan.arena import (
     held,
     lower_bound,
     place,
+    stack_bytes,
     step_bytes,
     widest_step,
 )
@@ -29,8 +30,17 @@ from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.kernels.copy import Copy
 from tinyseal.plan.lifetimes import BEFORE, Layer, Prefer, Shares, share
 from tinyseal.plan.model import Buffer, Held, Plan, Step, arena_budgets
-from tinyseal.plan.search import Choice, cheapest_that_fits, fastest, least_code, smallest_arena
-from tinyseal.plan.stream import streamed
+from tinyseal.plan.search import (
+    Route,
+    Way,
+    cheapest_that_fits,
+    fastest,
+    least_code,
+    smallest_arena,
+    spans_worth_streaming,
+    worthwhile,
+)
+from tinyseal.plan.stream import Streams
 
 MAX_INPUTS: Final = 32  # MODEL_MAX_INPUTS
 COPY_VERSION: Final = 1
@@ -75,50 +85,8 @@ def draft(
         made = _best(graph, board, lowered, aliases, least_code(options), goal, reuse)
         if made.fits:
             return made
-    made = _best(graph, board, lowered, aliases, options, goal, reuse)
-    if reuse and (goal.optimise is Optimise.RAM or not made.fits):
-        return _streamed(graph, board, lowered, aliases, kernels, goal, made)
-    return made
-
-
-def _streamed(
-    graph: Graph,
-    board: Board,
-    lowered: Sequence[Lowered],
-    aliases: dict[int, int],
-    kernels: KernelSet | None,
-    goal: Goal,
-    made: Plan,
-) -> Plan:
-    """`made`, or a plan that is smaller because layers around its widest step are streamed: pair
-    after pair, until it fits or no pair helps."""
-
-    def listed(items: Sequence[Lowered]) -> list[list[Candidate]]:
-        return [candidates(item, board, kernels, goal.tuning) for item in items]
-
-    best, kept = made, lowered
-    while goal.optimise is Optimise.RAM or not best.fits:
-        chosen = {id(step.lowered): step.kernel for step in best.steps}
-        step, _ = widest_step([Block(h.buffer.bytes, h.first, h.last) for h in best.held])
-        tried: list[tuple[tuple[bool, int], float, int, Plan, list[Lowered]]] = []
-        for at in (step - 1, step):
-            for way in streamed(graph, kept, aliases, board, kernels, at):
-                options = [
-                    [c for c in found if c.kernel is chosen.get(id(item), c.kernel)]
-                    for item, found in zip(way, listed(way), strict=True)
-                ]
-                plan = _best(graph, board, way, aliases, options, goal, True)
-                tried.append((_arena(plan), plan.instructions, len(tried), plan, way))
-        if not tried or min(tried)[0] >= _arena(best):
-            break
-        *_, best, kept = min(tried)
-    if best is made:
-        return made
-    return _best(graph, board, kept, aliases, listed(kept), goal, True)
-
-
-def _arena(plan: Plan) -> tuple[bool, int]:
-    return not plan.fits, sum(plan.arena_bytes)
+    streams = Streams(graph, lowered, aliases, board, kernels)
+    return _best(graph, board, lowered, aliases, options, goal, reuse, streams)
 
 
 def _best(
@@ -129,32 +97,52 @@ def _best(
     options: Sequence[Sequence[Candidate]],
     goal: Goal,
     reuse: bool,
+    streams: Streams | None = None,
 ) -> Plan:
     layers = [
         [_layer(item, board, candidate) for candidate in listed]
         for item, listed in zip(lowered, options, strict=True)
     ]
+    best = [listed[0] for listed in layers]
 
-    def chosen(choice: Choice) -> list[Layer]:
-        return [listed[k] for listed, k in zip(layers, choice, strict=True)]
+    def way(first: int, end: int, layer: Layer) -> Way:
+        shares = share(graph, [*best[:first], layer, *best[end:]], aliases, PREFERENCES[0])
+        width = step_bytes(shares.blocks, first, shares.slides)
+        # A kernel chosen by measurement is best, whatever is estimated of others.
+        least = best[first].instructions if end == first + 1 else 0.0
+        return Way(layer, end, max(layer.instructions, least), width)
 
     @cache
-    def lay_out(choice: Choice) -> Plan:
-        return _lay_out(graph, board, chosen(choice), aliases, reuse, goal.ram)
+    def lay_out(route: Route) -> Plan:
+        chosen = [way.layer for way in route]
+        return _lay_out(graph, board, chosen, aliases, reuse, goal.ram)
 
-    @cache
-    def width(step: int, candidate: int) -> int:
-        first = fastest(layers)
-        choice = (*first[:step], candidate, *first[step + 1 :])
-        shares = share(graph, chosen(choice), aliases, PREFERENCES[0])
-        return step_bytes(shares.blocks, step, shares.slides)
-
-    if not reuse:
-        return lay_out(fastest(layers))
+    ways = [[way(k, k + 1, layer) for layer in listed] for k, listed in enumerate(layers)]
+    made = lay_out(fastest(ways))
+    if not reuse or (made.fits and goal.optimise is not Optimise.RAM):
+        return made
+    budget = sum(made.budgets)
+    if streams is not None:
+        limit = None if goal.optimise is Optimise.RAM else budget
+        borders = _border_bytes(share(graph, best, aliases, "never"), len(best))
+        for first, end in spans_worth_streaming(ways, borders, streams.allows, limit):
+            several = [
+                _layer(item, board, *candidates(item, board, None))
+                for item in streams.of(first, end)
+            ]
+            ways[first] += worthwhile([way(first, end, layer) for layer in several])
     if goal.optimise is Optimise.RAM:
-        return smallest_arena(layers, lay_out, width)
-    made = lay_out(fastest(layers))
-    return made if made.fits else cheapest_that_fits(layers, lay_out, width, sum(made.budgets))
+        return smallest_arena(ways, lay_out)
+    return cheapest_that_fits(ways, lay_out, budget)
+
+
+def _border_bytes(shares: Shares, count: int) -> list[int]:
+    """Bytes of tensors that are held from before each step, and the end, to behind it."""
+    tensors = [shares.blocks[block] for block in set(shares.of_tensor.values())]
+    return [
+        stack_bytes([b.bytes for b in tensors if b.first < step <= b.last])
+        for step in range(count + 1)
+    ]
 
 
 def _layer(item: Lowered, board: Board, candidate: Candidate) -> Layer:

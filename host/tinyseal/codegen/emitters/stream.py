@@ -1,13 +1,13 @@
-"""Two layers as one function: each call by the emitter of its own kernel."""
+"""Several layers as one function: each call by the emitter of its own kernel."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import repeat
 
 from tinyseal.codegen.emission import Emission, Part
-from tinyseal.plan.kernels.stream import Move, Place, Stream
-from tinyseal.plan.model import Buffer
+from tinyseal.plan.kernels.stream import Move, Place, Stream, loops
 
 Emitter = Callable[[Emission], None]
 
@@ -25,21 +25,27 @@ def emitter(emitters: Mapping[str, Emitter]) -> Emitter:
             "lines": e.step.scratch,
         }
 
-        def at(place: Place) -> Buffer:
+        def at(place: Place, stride: int = 0) -> str:
             whole = memory[place.memory]
-            return replace(whole, offset=whole.offset + place.offset)
+            offset = f"{whole.offset + place.offset}" + (f" + turn * {stride}" if stride else "")
+            return e.pointer_to(whole.region, offset)
 
-        scratch = at(Place("lines", p.lines))
-        for call in p.calls:
-            if isinstance(call, Move):
-                lines, rows = at(Place("lines", 0)), at(Place("lines", call.offset))
-                pointers = f"{e.pointer(lines)}, {e.pointer(rows)}"
-                e.statement(f"memmove({pointers}, {call.bytes});")
-                continue
-            item = replace(call.lowered, params=call.params)
-            step = replace(e.step, lowered=item, kernel=call.kernel, scratch=scratch)
-            part = Part(e, step, at(call.source), at(call.target))
-            emitters[call.kernel.function](part)
-            part.finish()
+        scratch = replace(e.step.scratch, offset=e.step.scratch.offset + p.lines)
+        for loop in loops(p.calls):
+            margin = "    " if loop.count > 1 else ""
+            if loop.count > 1:
+                e.statement(f"for (int turn = 0; turn < {loop.count}; turn++) {{")
+            for call, strides in zip(loop.calls, loop.strides, strict=True):
+                *sources, target = map(at, call.places, strides or repeat(0))
+                if isinstance(call, Move):
+                    e.statement(f"{margin}memmove({target}, {sources[0]}, {call.bytes});")
+                    continue
+                item = replace(call.lowered, params=call.params)
+                step = replace(e.step, lowered=item, kernel=call.kernel, scratch=scratch)
+                part = Part(e, step, sources, target)
+                emitters[call.kernel.function](part)
+                part.finish(margin)
+            if loop.count > 1:
+                e.statement("}")
 
     return emit
