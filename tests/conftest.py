@@ -16,9 +16,32 @@ settings.load_profile("repeatable")
 
 os.environ.setdefault("COLUMNS", "120")  # of the tables that tests read
 
-# With pytest -n, each process builds in a folder of its own.
+# With pytest -n, each process builds in a folder of its own, and takes objects from the others.
 if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("TINYSEAL_OBJECTS", "build/objects")
     os.environ.setdefault("TINYSEAL_BUILD", f"build/{os.environ['PYTEST_XDIST_WORKER']}")
+
+
+# Files that take longest, longest first. --dist loadfile hands files out in this order: the short
+# ones at the end keep all processes busy, where xdist would begin with those that have most tests.
+LONGEST = (
+    "test_faults", "test_flash_boards", "test_firmware", "test_ota", "test_chips",
+    "test_micropython", "test_torture_kill", "test_crypto_boards", "test_ecdsa",
+    "test_bootloader_size", "test_meter_boards",
+    "test_chain", "test_micropython_ota", "test_hil", "test_observe_boards", "test_mlperf",
+    "test_random_networks", "test_cmsis_nn", "test_tuned", "test_scalar", "test_air", "test_rp2040",
+    "test_binary", "test_dense", "test_chain_encrypted", "test_build", "test_export", "test_bench",
+)  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -37,15 +37,16 @@ class Project:
         (folder / "build" / "third_party").symlink_to(PROJECT / "build" / "third_party")
 
     def scons(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        own = {name: value for name, value in os.environ.items() if name != "TINYSEAL_OBJECTS"}
         return subprocess.run(
             [sys.executable, "-m", "SCons", *arguments],
-            cwd=self.folder, env=os.environ | {"TINYSEAL_BUILD": "build"} | env,
+            cwd=self.folder, env=own | {"TINYSEAL_BUILD": "build"} | env,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 
-    def build(self, *arguments: str) -> list[tuple[str, str]]:
+    def build(self, *arguments: str, **env: str) -> list[tuple[str, str]]:
         """What a successful build did: (step, first file) in any order."""
-        result = self.scons(*FIRMWARE, *arguments)
+        result = self.scons(*FIRMWARE, *arguments, **env)
         assert result.returncode == 0, result.stdout + result.stderr
         words = [line.split() for line in result.stdout.splitlines() if line.startswith("  ")]
         return sorted((w[0], Path(w[1]).name) for w in words if w[0] in STEPS)
@@ -55,6 +56,8 @@ class Project:
             file.write(text)
 
 
+# Where what is compiled is not what a test asks for.
+OBJECTS = {"TINYSEAL_OBJECTS": str(PROJECT / "build" / "objects")}
 STEPS = ("cc", "as", "gen", "link", "copy", "sign", "merge")
 CAPSULES = [
     (step, f"capsule_{slot}.{kind}")
@@ -62,6 +65,20 @@ CAPSULES = [
     for step, kind in (("link", "elf"), ("copy", "bin"), ("sign", "signed.bin"))
 ]
 IMAGES = [*CAPSULES, ("merge", "firmware.hex")]
+
+
+def test_builds_in_other_folders_share_objects_and_give_the_same_bytes(tmp_path):
+    project, made = Project(tmp_path / "project"), []
+    for number, word in enumerate(("cc", "Retrieved", "cc")):
+        if number == 2:
+            project.append("firmware/hal/uart_ring.h", "\n#define OTHER 1\n")
+        own = {"TINYSEAL_BUILD": f"build/{number}", "TINYSEAL_OBJECTS": str(tmp_path / "objects")}
+        result = project.scons(*FIRMWARE, **own)
+        assert result.returncode == 0, result.stderr
+        lines = [line.split() for line in result.stdout.splitlines() if "uart_ring.c.o" in line]
+        assert [line[0] for line in lines] == [word]
+        made.append((project.folder / f"build/{number}/qemu-m4/bootloader.bin").read_bytes())
+    assert made[0] == made[1] == made[2]
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +196,7 @@ def test_a_broken_model_is_one_line(fresh):
 
 
 def test_a_model_too_large_for_the_flash_says_by_how_much(fresh):
-    result = fresh.scons("board=qemu-m0", f"model={MODEL}")
+    result = fresh.scons("board=qemu-m0", f"model={MODEL}", **OBJECTS)
     assert result.returncode != 0
     errors = [line for line in result.stderr.splitlines() if "error" in line.lower()]
     assert (
@@ -207,7 +224,7 @@ def test_what_is_too_large_for_its_place_is_told_with_the_numbers(region, expect
 
 
 def test_a_second_board_leaves_the_first_alone(project):
-    assert project.build("board=qemu-m3")
+    assert project.build("board=qemu-m3", **OBJECTS)
     assert project.build() == []
 
 

@@ -12,7 +12,6 @@ from typing import Final
 
 from tinyseal.board import Board
 from tinyseal.build.firmware import (
-    BUILD,
     COMPILE_FLAGS,
     DEFAULT_MODEL,
     MEMORY,
@@ -36,6 +35,8 @@ from tinyseal.codegen.firmware import firmware_of
 from tinyseal.errors import BuildError
 
 FIRMWARE: Final = ROOT / "firmware"
+# Not by build: processes that build in folders of their own share it. Each file appears when whole.
+CACHE: Final = ROOT / "build" / "bare"
 FLASHTEST: Final = (
     FIRMWARE / "flashtest" / "flashtest.c",
     *(FIRMWARE / "app" / name for name in ("line.c", "out.c")),
@@ -156,10 +157,13 @@ def _compile(board: Board, name: str, groups: Sequence[SourceGroup]) -> tuple[li
         headers = (h for d in folders for h in sorted((ROOT / d).glob("*.h")))
         for path in (*group.files, *headers):
             digest.update((ROOT / path).read_bytes())
-    folder = ROOT / BUILD / board.name / f"{name}-{digest.hexdigest()[:16]}"
+    folder = CACHE / board.name / f"{name}-{digest.hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
-        (folder / file).write_text(text)
+        if not (folder / file).exists():
+            scratch = folder / f"{file}.{os.getpid()}"
+            scratch.write_text(text)
+            scratch.rename(folder / file)
     sources = dict.fromkeys((source, group) for group in groups for source in group.files)
     objects = []
     for number, (source, group) in enumerate(sources):
