@@ -12,7 +12,7 @@ from tinyseal.build.firmware import ROOT
 from tinyseal.cli import app
 from tinyseal.device import kernels
 from tinyseal.device.kernels import torture_kernels
-from tinyseal.errors import PlanError
+from tinyseal.errors import DeviceError, PlanError
 from tinyseal.graph.reference import Interpreter
 from tinyseal.plan.kernels import KernelSet, scale, sums, tuned
 from tinyseal.plan.planner import plan
@@ -84,6 +84,17 @@ def test_a_set_without_kernels_for_the_board_is_told(monkeypatch):
     monkeypatch.setattr(kernels, "CAPSULES", 1)
     with pytest.raises(PlanError, match="takes no layer"):
         torture_kernels(load_board("host"), "tuned", 1, seed=1)
+
+
+def test_a_board_that_is_not_virtual_is_told_before_anything_is_built():
+    with pytest.raises(DeviceError, match=r"microbit: has no \[runner\]"):
+        torture_kernels(load_board("microbit"), "auto", 1, seed=1)
+
+
+def test_a_board_whose_rom_copies_code_to_ram_has_as_many_capsules_as_fit(monkeypatch):
+    monkeypatch.setattr(kernels, "CAPSULES", 2)
+    result = torture_kernels(load_board("esp32c3"), "auto", 1, seed=1)
+    assert result.count >= 2 * kernels.LAYERS and not result.failures
 
 
 def test_other_cores_take_none():

@@ -112,7 +112,9 @@ def kerneltest(board: Board, kernels: str, capsules: Sequence[str], folder: Path
 
 def alone(board: Board) -> Board:
     """The board with nothing beside a bootloader: that has the whole memory where reset begins, and
-    its flash is not kept."""
+    its flash is not kept. Where a ROM copies it to RAM there is no more room than before."""
+    if board.rom is not None:
+        return board
     runner = board.runner and board.runner.model_copy(update={"flash_in_memory": False})
     return board.model_copy(update={"partition": (), "boot": None, "runner": runner})
 

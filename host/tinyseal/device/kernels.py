@@ -69,8 +69,11 @@ def torture_kernels(
     """Runs random layers until `count` of them were given to the set `kernels`, in so many
     processes.
 
-    The same seed gives the same layers. PlanError if the set takes none on `board`.
+    The same seed gives the same layers. PlanError if the set takes none on `board`, DeviceError if
+    that is not virtual.
     """
+    if board.runner is None:
+        raise DeviceError(f"{board.name}: has no [runner]; layers run on virtual boards")
     result, started = Result(board.name, kernels), time.monotonic()
     request = Request(board, DEFAULT_MODEL, kernels)
     for part in _batches(_Batches(board, kernels, seed, request.goal()), jobs):
