@@ -99,6 +99,7 @@ CODE_BYTES: Final[dict[str, int]] = {
     "nn_tuned_conv_1x1_wide_s8": 2850,
     "nn_tuned_conv_s8": 4320,
     "nn_tuned_conv_wide_s8": 4060,
+    "nn_tuned_depthwise_any_s8": 2400,
     "nn_tuned_depthwise_groups_s8": 2520,
     "nn_tuned_depthwise_planes_s8": 2520,
     "nn_tuned_depthwise_s8": 2520,

@@ -19,6 +19,7 @@ from tinyseal.plan.kernels.tuned import (
     add_rounding,
     add_table,
     depth,
+    depthwise_quads,
     depthwise_words,
     fc_arrays,
     group_lines,
@@ -68,6 +69,23 @@ def emit_depthwise_planes(e: Emission) -> None:
     p = e.step.lowered.params
     assert isinstance(p, DepthwiseConv2D)
     _depthwise(e, p, plane_lines(p))
+
+
+def emit_depthwise_any(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, DepthwiseConv2D)
+    e.header("kernels/nn_tuned_depthwise_any.h")
+    is_linear, quads = depthwise_quads(p)
+    op = e.struct(
+        "nn_tuned_depthwise_any",
+        "op",
+        **window_fields(p),
+        zero=-p.in_offset,
+        **dense.range_fields(p),
+        is_linear=int(is_linear),
+        quads=e.array("quads", quads),
+    )
+    e.statement(f"nn_tuned_depthwise_any_s8(&{op}, {e.input(0)}, {e.output()}, {e.scratch()});")
 
 
 def _depthwise(e: Emission, p: DepthwiseConv2D, lines: Lines) -> None:
@@ -146,6 +164,7 @@ EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     "nn_tuned_conv_wide_s8": emit_conv_wide,
     "nn_tuned_conv_1x1_s8": emit_conv_1x1,
     "nn_tuned_conv_1x1_wide_s8": emit_conv_1x1_wide,
+    "nn_tuned_depthwise_any_s8": emit_depthwise_any,
     "nn_tuned_depthwise_s8": emit_depthwise,
     "nn_tuned_depthwise_groups_s8": emit_depthwise_groups,
     "nn_tuned_depthwise_planes_s8": emit_depthwise_planes,

@@ -180,13 +180,17 @@ def lower_depthwise_conv_2d(graph: Graph, op: Op) -> Lowered:
     )
     weights, bias = constant(graph, op, 1), optional_bias(graph, op, 2, out_ch)
     require_accumulator(graph, op, weights.reshape(-1, out_ch).T, bias)
-    params = DepthwiseConv2D(
+    shared = {
         **_geometry(graph, op, op.attrs, x, out, filter_h, filter_w),
         **_arithmetic(graph, op, op.attrs, x, w, out, axis=3),
-        weights=weights,
-        bias=bias,
-        depth_multiplier=depth_multiplier,
-    )
+        "bias": bias,
+    }
+    if x.shape[3] == 1 and out_ch > 1:  # kernels for convolutions use an input for all channels
+        params: Convolution = Conv2D(
+            **shared, weights=weights.transpose(3, 1, 2, 0).copy(), groups=1
+        )
+    else:
+        params = DepthwiseConv2D(**shared, weights=weights, depth_multiplier=depth_multiplier)
     return Lowered(op, params, (x.index,), op.outputs)
 
 

@@ -32,7 +32,7 @@ from tinyseal.plan.kernels.dense import (
     reach,
 )
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
-from tinyseal.plan.kernels.lag import block_lag
+from tinyseal.plan.kernels.lag import block_lag, window_lag
 from tinyseal.plan.kernels.linear import linear_words
 
 PIXELS: Final = 4  # NN_TUNED_PRODUCT_PIXELS
@@ -205,6 +205,24 @@ def depthwise_words(p: DepthwiseConv2D, rows: bool) -> tuple[bool, Array]:
     return is_linear, np.hstack([words.astype("<i4"), halves.reshape(-1, 12).view("<i4")])
 
 
+def depthwise_quads(p: DepthwiseConv2D) -> tuple[bool, Array]:
+    """Whether outputs are linear, and int32 [quads, words] (firmware: nn_tuned_depthwise_any.h):
+    the first four channels, then from the last one back all others by fours."""
+    weights = by_channel(p)
+    words = channels(p, weights)
+    assert words is not None
+    is_linear, gain, words = _gained(p, words, reach(p, weights))
+    count, rest = p.out_ch, p.out_ch % _QUAD
+    order = [*(range(_QUAD) if rest and count > rest else ()), *range(rest, count)]
+    if count < _QUAD:
+        order = [*range(count), *[0] * (_QUAD - count)]
+    taps = (weights << gain[:, None]).astype("<i2")[order].reshape(-1, 2, 2, weights.shape[1])
+    halves = taps.transpose(0, 3, 2, 1).reshape(len(taps), -1).view("<i4")
+    ends = words[order].astype("<i4").reshape(-1, _QUAD, 4)
+    scales = ends[:, :, 1:3] if is_linear else ends[:, :, 1:]
+    return is_linear, np.hstack([ends[:, :, 0], halves, scales.reshape(len(ends), -1)])
+
+
 def fc_arrays(p: FullyConnected) -> tuple[Array, Array]:
     """Weights and words of the channels by fours, zeros behind the last: int8
     [quads, in_depth / 4, 4 channels, 4 inputs] and int32 [quads * 4, 4]."""
@@ -283,6 +301,10 @@ def _fc(p: FullyConnected, board: Board) -> bool:
     return p.filter_offset == 0 and p.in_depth % _GROUP == 0 and _supported(p, board)
 
 
+def _depthwise_any(p: DepthwiseConv2D, board: Board) -> bool:
+    return p.depth_multiplier == 1 and _supported(p, board)
+
+
 def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
     plain = p.depth_multiplier == p.dilation_h == p.dilation_w == 1
     size = p.filter_h == p.filter_w == 3 and p.stride_w in (1, 2)
@@ -326,6 +348,11 @@ def _conv_scratch(p: Conv2D, board: Board) -> int:
 
 def _conv_lag(p: Conv2D, board: Board) -> int:
     return block_lag(p, PIXELS)
+
+
+def _depthwise_any_scratch(p: DepthwiseConv2D, board: Board) -> int:
+    distances = 2 * 8 * p.filter_h * p.filter_w  # on the host, where tests run; else half of it
+    return distances + p.in_ch + -p.in_ch % _GROUP
 
 
 def _depthwise_scratch(p: DepthwiseConv2D, board: Board) -> int:
@@ -400,6 +427,25 @@ def _lines_instructions(p: DepthwiseConv2D, lines: Lines) -> float:
     widened = across.in_ + (2 if starts > 1 else 0)
     widen = widened * (groups * (60 + 17 * (lines.words - 1)) + 30 * passes)
     return p.batches * (p.out_ch * channel + widen + passes * (60 + 100 * starts)) + 60.0
+
+
+def _depthwise_any_instructions(p: DepthwiseConv2D, board: Board) -> float:
+    quads, rest = divmod(p.out_ch, _QUAD)
+    taps = p.filter_h * p.filter_w
+    pixel = 50 + (quads + (rest > 0)) * (22 + 9 * taps) + (40 if rest else 0)
+    if quads == 0:
+        pixel = 60 + rest * (30 + 10 * taps)
+    border = 1 - _inside(p) / (p.out_h * p.out_w)
+    return p.batches * p.out_h * p.out_w * (pixel + border * (20 + 12 * taps)) + 100.0 + 10 * taps
+
+
+def _inside(p: DepthwiseConv2D) -> int:
+    """Output pixels of an image whose windows show no padding."""
+    rows = np.arange(p.out_h) * p.stride_h - p.pad_h
+    columns = np.arange(p.out_w) * p.stride_w - p.pad_w
+    seen_h = (rows >= 0) & (rows + (p.filter_h - 1) * p.dilation_h < p.in_h)
+    seen_w = (columns >= 0) & (columns + (p.filter_w - 1) * p.dilation_w < p.in_w)
+    return int(seen_h.sum() * seen_w.sum())
 
 
 def _depthwise_instructions(p: DepthwiseConv2D, board: Board) -> float:
@@ -497,6 +543,15 @@ KERNELS: Final = (
         supports=_conv_wide,
         scratch=_conv_scratch,
         lag=_conv_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_tuned_depthwise_any_s8",
+        DepthwiseConv2D,
+        instructions=_depthwise_any_instructions,
+        supports=_depthwise_any,
+        scratch=_depthwise_any_scratch,
+        lag=window_lag,
     ),
     Kernel(
         KernelSet.TUNED,
