@@ -14,6 +14,13 @@ struct reciprocal {
     int32_t shift;
 };
 
+/* How a row's outputs end: (exp * scale + rounding) / 2^(32 + shift). */
+struct share {
+    int64_t rounding;
+    int32_t scale;
+    int32_t shift;
+};
+
 static int32_t leading_zeros(uint32_t a)
 {
     int32_t zeros = 0;
@@ -58,65 +65,82 @@ static int32_t maximum(const int8_t *row, int32_t depth)
 {
     int32_t max = INT8_MIN;
 
+    _Pragma("GCC unroll 4")
     for (int32_t i = 0; i < depth; i++) {
         max = row[i] > max ? row[i] : max;
     }
     return max;
 }
 
+static inline uint32_t exponential(const struct nn_softmax *op, int32_t diff)
+{
+    return (uint32_t)op->exps[diff < op->terms ? diff : op->terms];
+}
+
 static struct reciprocal measure(const struct nn_softmax *op, const int8_t *row,
                                  int32_t max)
 {
-    int32_t sum = 0;
+    const struct nn_softmax k = *op;
+    uint32_t sum = 0;
 
-    for (int32_t i = 0; i < op->depth; i++) {
-        if (max - row[i] < op->terms) {
-            sum += nn_requant_divide_by_pot(op->exps[max - row[i]], SUM_BITS);
-        }
+    _Pragma("GCC unroll 4")
+    for (int32_t i = 0; i < k.depth; i++) {
+        sum += (exponential(&k, max - row[i]) + (1 << SUM_BITS >> 1)) >> SUM_BITS;
     }
-    return invert(sum);
+    return invert((int32_t)sum);
 }
 
-/* The output of `bits` bits for one input, from 0 up. */
-static int32_t share(const struct nn_softmax *op, struct reciprocal r, int32_t diff,
-                     int32_t bits)
+/* For outputs of `bits` bits, from 0 up. Two roundings, of the product and of the division, come
+ * to one sum, for neither sees a negative number. */
+static struct share share_of(struct reciprocal r, int32_t bits)
 {
     const int32_t exponent = r.shift + 31 - bits;
 
     /* Over 512 equals leave less than half a step each; TFLM stops there. */
-    if (diff >= op->terms || exponent > 31) {
-        return 0;
+    if (exponent > 31) {
+        return (struct share){ 0, 0, 0 };
     }
-    const int32_t product = nn_requant_high_mul(r.scale, op->exps[diff]);
-    const int32_t out = nn_requant_divide_by_pot(product, exponent);
+    return (struct share){ (INT64_C(1) << (exponent + 30)) + (1 << 30), r.scale, exponent - 1 };
+}
+
+/* The output for one input. */
+static inline int32_t share(const struct nn_softmax *op, const struct share *s, int32_t diff,
+                            int32_t bits)
+{
+    const int64_t product = (int64_t)s->scale * (int32_t)exponential(op, diff);
+    const int32_t out = (int32_t)((product + s->rounding) >> 32) >> s->shift;
 
     return out < 1 << bits ? out : (1 << bits) - 1;
 }
 
 void nn_softmax_s8(const struct nn_softmax *op, const int8_t *in, int8_t *out)
 {
-    for (int32_t row = 0; row < op->rows; row++) {
-        const int32_t max = maximum(in, op->depth);
-        const struct reciprocal r = measure(op, in, max);
+    const struct nn_softmax k = *op;
 
-        for (int32_t i = 0; i < op->depth; i++) {
-            out[i] = (int8_t)(share(op, r, max - in[i], 8) + INT8_MIN);
+    for (int32_t row = 0; row < k.rows; row++) {
+        const int32_t max = maximum(in, k.depth);
+        const struct share s = share_of(measure(op, in, max), 8);
+
+        for (int32_t i = 0; i < k.depth; i++) {
+            out[i] = (int8_t)(share(&k, &s, max - in[i], 8) + INT8_MIN);
         }
-        in += op->depth;
-        out += op->depth;
+        in += k.depth;
+        out += k.depth;
     }
 }
 
 void nn_softmax_s8_s16(const struct nn_softmax *op, const int8_t *in, int16_t *out)
 {
-    for (int32_t row = 0; row < op->rows; row++) {
-        const int32_t max = maximum(in, op->depth);
-        const struct reciprocal r = measure(op, in, max);
+    const struct nn_softmax k = *op;
 
-        for (int32_t i = 0; i < op->depth; i++) {
-            out[i] = (int16_t)(share(op, r, max - in[i], 16) + INT16_MIN);
+    for (int32_t row = 0; row < k.rows; row++) {
+        const int32_t max = maximum(in, k.depth);
+        const struct share s = share_of(measure(op, in, max), 16);
+
+        for (int32_t i = 0; i < k.depth; i++) {
+            out[i] = (int16_t)(share(&k, &s, max - in[i], 16) + INT16_MIN);
         }
-        in += op->depth;
-        out += op->depth;
+        in += k.depth;
+        out += k.depth;
     }
 }

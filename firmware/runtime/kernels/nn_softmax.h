@@ -8,7 +8,7 @@ struct nn_softmax {
     int32_t rows;
     int32_t depth;              /* in [1, 4095]: sums have 12 integer bits */
     int32_t terms;              /* in [1, 256]; differences of `terms` or more give 0 */
-    const int32_t *exps;        /* [terms]: exp(-d * scale * beta) in Q0.31 */
+    const int32_t *exps;        /* [terms]: exp(-d * scale * beta) in Q0.31; then a 0 */
 };
 
 /* Over the last dimension of [rows][depth]; gemmlowp's fixed-point arithmetic, its

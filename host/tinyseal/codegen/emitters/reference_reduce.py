@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+
 from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_dense import window_fields
 from tinyseal.graph.ops.pooling import Pool
@@ -56,7 +58,7 @@ def emit_softmax(e: Emission) -> None:
         rows=p.rows,
         depth=p.depth,
         terms=exps.size,
-        exps=e.array("exps", exps),
+        exps=e.array("exps", np.append(exps, np.int32(0))),
     )
     e.statement(f"{e.step.kernel.function}(&{op}, {e.input(0)}, {e.output()});")
 

@@ -20,7 +20,7 @@ def _pool_instructions(params: Pool, board: Board) -> float:
 
 
 def _reduce_instructions(params: Reduce, board: Board) -> float:
-    return 5.0 * math.prod(params.in_shape) + 60.0 * math.prod(params.out_shape)
+    return 2.5 * math.prod(params.in_shape) + 60.0 * math.prod(params.out_shape)
 
 
 def _softmax_instructions(params: Softmax, board: Board) -> float:
