@@ -11,9 +11,10 @@ struct nn_tuned_fc {
     int32_t out_depth;
     int8_t act_min;
     int8_t act_max;
-    const int8_t *weights;   /* [quads of channels][in_depth / 4][4][4]: four inputs of each
-                              * channel; 0 behind the last channel */
-    const int32_t *channels; /* [quads * 4][NN_TUNED_WORDS] */
+    const int8_t *weights;   /* [quads of channels][in_depth / 4]: of channels a and b the halves
+                              * a[k] + 256 b[k] of inputs 0, 2, 1, 3, then of c and d; 0 behind
+                              * the last channel */
+    const int32_t *channels; /* [quads * 4][NN_TUNED_WORDS]; b starts where a + 256 b does */
 };
 
 /* in [batches][in_depth], at a multiple of 4; out [batches][out_depth]; no overlap. */

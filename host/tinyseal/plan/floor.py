@@ -37,9 +37,9 @@ _DSP: Final[dict[Shape, Block]] = {
     # 2 channels, 4 pixels, 2 inputs: LDRD of weights as halves, 2 LDRD of inputs, 8 SMLAD for 16
     # products. SMMLAR, SSAT, STRB behind a ReLU. 4 inputs: LDR, 2 SXTB16, STRD.
     "dense": Block(11 / 16, 3.0, 1.0),
-    # 4 channels, 4 inputs: LDM of weights, 8 SXTB16, 8 SMLAD and an LDRD of inputs for 16
+    # 4 channels, 4 inputs: LDM of weights, 4 SXTB16, 8 SMLAD and an LDRD of inputs for 16
     # products.
-    "vector": Block(18 / 16, 5.0, 1.0),
+    "vector": Block(14 / 16, 5.0, 1.0),
     # A filter row, 2 outputs: LDRD, SMLAD, SMLATB, SMLABT, SMLAD for 6 products; as above. 4
     # inputs: LDR, 2 SXTB16, 4 STRH into the rows of their channels.
     "depthwise": Block(5 / 6, 3.0, 7 / 4),

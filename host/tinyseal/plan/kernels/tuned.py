@@ -83,8 +83,8 @@ def product_pairs(p: Dense, wide: bool) -> tuple[bool, Array]:
     """Whether outputs are linear, and int32 [pairs, words] (firmware: nn_tuned_product.h): of
     channels a and b the starts, the weights, and each one's multiplier, rounding and shift.
 
-    Of four weights of each the bytes are a0 b0 a2 b2 a1 b1 a3 b3, those of b less one where a is
-    negative, so that halves are 256 b + a; the wide halves are a0 a2 b0 b2 a1 a3 b1 b3.
+    Of four weights of each the bytes are a0 b0 a2 b2 a1 b1 a3 b3, `_joined`; the wide halves are
+    a0 a2 b0 b2 a1 a3 b1 b3.
     """
     pairs = _pairs(p)
     assert pairs is not None
@@ -95,8 +95,7 @@ def product_pairs(p: Dense, wide: bool) -> tuple[bool, Array]:
         gain = np.resize([0, 8], len(pairs.rows))
         is_linear, words = _scaled(p, pairs.words, pairs.reach, gain, _BYTES_SHIFT + gain)
         words[1::2, 0] += words[0::2, 0]
-        halves = pairs.rows.astype("<i2")
-        halves[1::2] -= halves[0::2] < 0
+        halves = _joined(pairs.rows)
     ends = words.reshape(-1, 2, 4).astype("<i4")
     groups = halves.reshape(len(ends), 2, -1, 2, 2)  # pair, channel, group, k + 2, k + 1
     order_of = (0, 2, 4, 1, 3) if wide else (0, 2, 4, 3, 1)
@@ -223,14 +222,32 @@ def depthwise_quads(p: DepthwiseConv2D) -> tuple[bool, Array]:
     return is_linear, np.hstack([ends[:, :, 0], halves, scales.reshape(len(ends), -1)])
 
 
+def _quads(p: FullyConnected) -> _Pairs | None:
+    """Channels two by two, zeros behind the last to a multiple of 4."""
+    words, more = channels(p, p.weights), -p.out_depth % _QUAD
+    if words is None:
+        return None
+    spare = ((0, more), (0, 0))
+    ends = np.pad(reach(p, p.weights), ((0, 0), (0, more)))
+    return _Pairs(np.pad(p.weights, spare), np.pad(words, spare), ends)
+
+
 def fc_arrays(p: FullyConnected) -> tuple[Array, Array]:
-    """Weights and words of the channels by fours, zeros behind the last: int8
-    [quads, in_depth / 4, 4 channels, 4 inputs] and int32 [quads * 4, 4]."""
-    words = channels(p, p.weights)
-    assert words is not None
-    spare = ((0, -p.out_depth % _QUAD), (0, 0))
-    quads = np.pad(p.weights, spare).reshape(-1, _QUAD, p.in_depth // _GROUP, _GROUP)
-    return quads.transpose(0, 2, 1, 3), np.pad(words, spare).astype(np.int32)
+    """Weights and words of the channels by fours: int8 [quads, in_depth / 4, 2 pairs, inputs 0, 2,
+    1, 3, 2 channels] and int32 [quads * 4, 4]."""
+    quads = _quads(p)
+    assert quads is not None
+    words = quads.words.copy()
+    words[1::2, 0] = (words[1::2, 0] << 8) + words[0::2, 0]
+    joined = _joined(quads.rows).reshape(-1, 2, 2, p.in_depth // _GROUP, 2, 2)
+    return joined.transpose(0, 3, 1, 5, 4, 2), words.astype(np.int32)
+
+
+def _joined(rows: Array) -> Array:
+    """Those of b less one where a is negative: the two together are a half, 256 b + a."""
+    joined = rows.astype(np.int16)
+    joined[1::2] -= joined[0::2] < 0
+    return joined.astype(np.int8)
 
 
 def add_table(p: Add) -> tuple[int, Array]:
@@ -298,7 +315,9 @@ def _fc_batches(p: FullyConnected, board: Board) -> bool:
 
 
 def _fc(p: FullyConnected, board: Board) -> bool:
-    return p.filter_offset == 0 and p.in_depth % _GROUP == 0 and _supported(p, board)
+    plain = p.filter_offset == 0 and p.in_depth % _GROUP == 0
+    quads = _quads(p) if plain and _has_dsp(board) else None
+    return quads is not None and quads.fit_bytes
 
 
 def _depthwise_any(p: DepthwiseConv2D, board: Board) -> bool:
@@ -402,7 +421,7 @@ def _product_wide_instructions(p: Conv2D, board: Board) -> float:
 
 def _fc_instructions(p: FullyConnected, board: Board) -> float:
     quads = -(-p.out_depth // _QUAD)
-    return p.batches * quads * (5.0 * p.in_depth + 80) + 60.0
+    return p.batches * quads * (4.0 * p.in_depth + 85) + 60.0
 
 
 def _conv_instructions(p: Conv2D, board: Board) -> float:
