@@ -2,7 +2,10 @@
  * Commands: Winbond W25Q32JV data sheet, 8.1.2; Spansion S25FL128S data sheet, 9. */
 #include "spi_nor.h"
 
+#include "board_config.h"
 #include "flash_check.h"
+
+#ifdef BOARD_FLASH_BASE
 
 #define WRITE_STATUS 0x01u
 #define PAGE_PROGRAM 0x02u
@@ -17,104 +20,112 @@
 #define READ_CHUNK_BYTES 1024u /* keeps frame counts within the 16 bits of small controllers */
 #define ADDRESSED_FRAMES 4u    /* a command and its address */
 
-static void command(const struct spi_nor *nor, uint8_t code)
+static void command(uint8_t code)
 {
-    nor->begin(1);
-    nor->put(code);
-    nor->end();
+    spi_nor.begin(1);
+    spi_nor.put(code);
+    spi_nor.end();
 }
 
-static void address_command(const struct spi_nor *nor, uint8_t code, uint32_t address,
-                            uint32_t data_frames)
+static void address_command(uint8_t code, uint32_t address, uint32_t data_frames)
 {
-    nor->begin(ADDRESSED_FRAMES + data_frames);
-    nor->put(code);
-    nor->put((uint8_t)(address >> 16));
-    nor->put((uint8_t)(address >> 8));
-    nor->put((uint8_t)address);
+    spi_nor.begin(ADDRESSED_FRAMES + data_frames);
+    spi_nor.put(code);
+    spi_nor.put((uint8_t)(address >> 16));
+    spi_nor.put((uint8_t)(address >> 8));
+    spi_nor.put((uint8_t)address);
 }
 
-static uint8_t status(const struct spi_nor *nor)
+static uint8_t status(void)
 {
-    nor->begin(2);
-    nor->put(READ_STATUS);
-    const uint8_t value = nor->get();
+    spi_nor.begin(2);
+    spi_nor.put(READ_STATUS);
+    const uint8_t value = spi_nor.get();
 
-    nor->end();
+    spi_nor.end();
     return value;
 }
 
-static void wait(const struct spi_nor *nor)
+static void wait(void)
 {
-    while (status(nor) & STATUS_BUSY) {
+    while (status() & STATUS_BUSY) {
     }
 }
 
-void spi_nor_start(const struct spi_nor *nor)
+void spi_nor_start(void)
 {
-    wait(nor); /* a reset may have come in the middle of an erase */
-    if (status(nor) & STATUS_PROTECTED) {
-        command(nor, WRITE_ENABLE);
-        nor->begin(2);
-        nor->put(WRITE_STATUS);
-        nor->put(0);
-        nor->end();
-        wait(nor);
+    wait(); /* a reset may have come in the middle of an erase */
+    if (status() & STATUS_PROTECTED) {
+        command(WRITE_ENABLE);
+        spi_nor.begin(2);
+        spi_nor.put(WRITE_STATUS);
+        spi_nor.put(0);
+        spi_nor.end();
+        wait();
     }
 }
 
-int spi_nor_read(const struct spi_nor *nor, const struct hal_flash *flash, uint32_t address,
-                 void *bytes, uint32_t len)
+static int flash_read(uint32_t address, void *bytes, uint32_t len)
 {
-    const int err = flash_check_read(flash, address, len);
+    const int err = flash_check_read(&spi_nor_flash, address, len);
     uint8_t *p = bytes;
 
     while (!err && len > 0) {
         const uint32_t part = len < READ_CHUNK_BYTES ? len : READ_CHUNK_BYTES;
 
-        address_command(nor, READ_DATA, address, part);
+        address_command(READ_DATA, address, part);
         for (uint32_t i = 0; i < part; i++) {
-            *p++ = nor->get();
+            *p++ = spi_nor.get();
         }
-        nor->end();
+        spi_nor.end();
         address += part;
         len -= part;
     }
     return err;
 }
 
-int spi_nor_program(const struct spi_nor *nor, const struct hal_flash *flash,
-                    uint32_t address, const void *bytes, uint32_t len)
+static int flash_program(uint32_t address, const void *bytes, uint32_t len)
 {
-    const int err = flash_check_program(flash, address, bytes, len);
+    const int err = flash_check_program(&spi_nor_flash, address, bytes, len);
     const uint8_t *p = bytes;
 
     while (!err && len > 0) {
         const uint32_t room = PAGE_BYTES - address % PAGE_BYTES;
         const uint32_t part = len < room ? len : room;
 
-        command(nor, WRITE_ENABLE);
-        address_command(nor, PAGE_PROGRAM, address, part);
+        command(WRITE_ENABLE);
+        address_command(PAGE_PROGRAM, address, part);
         for (uint32_t i = 0; i < part; i++) {
-            nor->put(*p++);
+            spi_nor.put(*p++);
         }
-        nor->end();
-        wait(nor);
+        spi_nor.end();
+        wait();
         address += part;
         len -= part;
     }
     return err;
 }
 
-int spi_nor_erase(const struct spi_nor *nor, const struct hal_flash *flash, uint32_t address)
+static int flash_erase(uint32_t address)
 {
-    const int err = flash_check_erase(flash, address);
+    const int err = flash_check_erase(&spi_nor_flash, address);
 
     if (!err) {
-        command(nor, WRITE_ENABLE);
-        address_command(nor, nor->erase_command, address, 0);
-        nor->end();
-        wait(nor);
+        command(WRITE_ENABLE);
+        address_command(spi_nor.erase_command, address, 0);
+        spi_nor.end();
+        wait();
     }
     return err;
 }
+
+const struct hal_flash spi_nor_flash = {
+    .read = flash_read,
+    .program = flash_program,
+    .erase = flash_erase,
+    .bytes = BOARD_FLASH_BYTES,
+    .erase_bytes = BOARD_FLASH_ERASE_BYTES,
+    .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
+};
+
+#endif

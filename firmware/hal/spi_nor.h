@@ -1,4 +1,4 @@
-/* Serial NOR flash with 3-byte addresses. SPDX-License-Identifier: Apache-2.0 */
+/* A serial NOR flash with 3-byte addresses, which is the board's. SPDX-License-Identifier: Apache-2.0 */
 #ifndef SPI_NOR_H
 #define SPI_NOR_H
 
@@ -15,15 +15,14 @@ struct spi_nor {
     uint8_t erase_command; /* for a unit of erase_bytes */
 };
 
-/* Lifts the write protection that some chips have after power-on. */
-void spi_nor_start(const struct spi_nor *nor);
+/* The chip's own. */
+extern const struct spi_nor spi_nor;
 
-/* As hal_flash's functions; they enforce what flash.h says. */
-int spi_nor_read(const struct spi_nor *nor, const struct hal_flash *flash, uint32_t address,
-                 void *bytes, uint32_t len);
-int spi_nor_program(const struct spi_nor *nor, const struct hal_flash *flash,
-                    uint32_t address, const void *bytes, uint32_t len);
-int spi_nor_erase(const struct spi_nor *nor, const struct hal_flash *flash, uint32_t address);
+/* Lifts the write protection that some chips have after power-on. */
+void spi_nor_start(void);
+
+/* The chip's, as every layer above sees it: it enforces what flash.h says. */
+extern const struct hal_flash spi_nor_flash;
 
 #define SPI_NOR_ERASE_4K 0x20u
 #define SPI_NOR_ERASE_64K 0xd8u

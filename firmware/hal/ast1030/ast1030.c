@@ -46,13 +46,6 @@ static void uart_write(const void *bytes, size_t len)
     uart16550_write(&port, bytes, len);
 }
 
-static size_t id_read(uint8_t *id, size_t cap)
-{
-    (void)id;
-    (void)cap;
-    return 0; /* QEMU's model has none */
-}
-
 /* In user mode, accesses to the window are the bytes on the bus. */
 static void nor_begin(uint32_t frames)
 {
@@ -76,7 +69,7 @@ static void nor_end(void)
     mmio_write32(FMC_CONTROL, FMC_USER_MODE | FMC_DESELECT);
 }
 
-static const struct spi_nor nor = {
+const struct spi_nor spi_nor = {
     .begin = nor_begin,
     .put = nor_put,
     .get = nor_get,
@@ -85,39 +78,13 @@ static const struct spi_nor nor = {
 };
 _Static_assert(BOARD_FLASH_ERASE_BYTES == 4096, "what the erase command erases");
 
-static const struct hal_flash flash;
-
-static int flash_read(uint32_t address, void *bytes, uint32_t len)
-{
-    return spi_nor_read(&nor, &flash, address, bytes, len);
-}
-
-static int flash_program(uint32_t address, const void *bytes, uint32_t len)
-{
-    return spi_nor_program(&nor, &flash, address, bytes, len);
-}
-
-static int flash_erase(uint32_t address)
-{
-    return spi_nor_erase(&nor, &flash, address);
-}
-
-static const struct hal_flash flash = {
-    .read = flash_read,
-    .program = flash_program,
-    .erase = flash_erase,
-    .bytes = BOARD_FLASH_BYTES,
-    .erase_bytes = BOARD_FLASH_ERASE_BYTES,
-    .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
-};
-
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
 static const struct hal_uart kept = { .read = kept_read, .write = uart_write };
 static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = cortexm_systick_ticks };
 static const struct hal_reset reset = { .cause = noinit_cause, .now = cortexm_reset };
-static const struct hal_id id = { .read = id_read };
+static const struct hal_id id = { .read = hal_no_id };
 const struct hal hal = {
-    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
+    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &spi_nor_flash,
 };
 
 void hal_init(void)
@@ -126,7 +93,7 @@ void hal_init(void)
     uart16550_start(&port, (uint16_t)(UART_CLOCK_HZ / (16u * BOARD_BAUD)));
     cortexm_systick_start();
     mmio_write32(FMC_CONFIG, mmio_read32(FMC_CONFIG) | FMC_WRITABLE);
-    spi_nor_start(&nor);
+    spi_nor_start();
 }
 
 void cortexm_uart_handler(void)

@@ -56,13 +56,6 @@ static _Noreturn void reset_now(enum hal_reset_cause cause)
     }
 }
 
-static size_t id_read(uint8_t *id, size_t cap)
-{
-    (void)id;
-    (void)cap;
-    return 0;
-}
-
 static const struct cfi cfi = { .base = BOARD_FLASH_BASE, .width = BOARD_FLASH_PROGRAM_BYTES };
 
 int flash_mapped_program(uint32_t address, const uint8_t *bytes, uint32_t len)
@@ -78,7 +71,7 @@ int flash_mapped_erase(uint32_t address)
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
 static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = cycle_ticks };
 static const struct hal_reset reset = { .cause = noinit_cause, .now = reset_now };
-static const struct hal_id id = { .read = id_read };
+static const struct hal_id id = { .read = hal_no_id };
 const struct hal hal = {
     .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash_mapped,
 };

@@ -104,13 +104,6 @@ static void radio_write(const void *bytes, size_t len)
     port_write(BOARD_RADIO_BASE, bytes, len);
 }
 
-static size_t id_read(uint8_t *id, size_t cap)
-{
-    (void)id;
-    (void)cap;
-    return 0; /* the SCC registers name the FPGA image, not this board */
-}
-
 int flash_mapped_program(uint32_t address, const uint8_t *bytes, uint32_t len)
 {
     for (uint32_t at = 0; at < len; at += 4) {
@@ -135,7 +128,7 @@ static const struct hal_uart kept = { .read = kept_read, .write = uart_write };
 static const struct hal_uart radio = { .read = radio_read, .write = radio_write };
 static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = cortexm_systick_ticks };
 static const struct hal_reset reset = { .cause = noinit_cause, .now = cortexm_reset };
-static const struct hal_id id = { .read = id_read };
+static const struct hal_id id = { .read = hal_no_id };
 const struct hal hal = {
     .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash_mapped,
     .radio = &radio,

@@ -64,13 +64,6 @@ static void uart_write(const void *bytes, size_t len)
     uart16550_write(&port, bytes, len);
 }
 
-static size_t id_read(uint8_t *id, size_t cap)
-{
-    (void)id;
-    (void)cap;
-    return 0; /* QEMU's model has none */
-}
-
 static void nor_begin(uint32_t frames)
 {
     /* The controller holds the chip select for as many frames. */
@@ -101,7 +94,7 @@ static void nor_end(void)
     mmio_write32(SPI_CONTROL, SPI_MASTER);
 }
 
-static const struct spi_nor nor = {
+const struct spi_nor spi_nor = {
     .begin = nor_begin,
     .put = nor_put,
     .get = nor_get,
@@ -110,39 +103,13 @@ static const struct spi_nor nor = {
 };
 _Static_assert(BOARD_FLASH_ERASE_BYTES == 0x10000, "what the erase command erases");
 
-static const struct hal_flash flash;
-
-static int flash_read(uint32_t address, void *bytes, uint32_t len)
-{
-    return spi_nor_read(&nor, &flash, address, bytes, len);
-}
-
-static int flash_program(uint32_t address, const void *bytes, uint32_t len)
-{
-    return spi_nor_program(&nor, &flash, address, bytes, len);
-}
-
-static int flash_erase(uint32_t address)
-{
-    return spi_nor_erase(&nor, &flash, address);
-}
-
-static const struct hal_flash flash = {
-    .read = flash_read,
-    .program = flash_program,
-    .erase = flash_erase,
-    .bytes = BOARD_FLASH_BYTES,
-    .erase_bytes = BOARD_FLASH_ERASE_BYTES,
-    .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
-};
-
 static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
 static const struct hal_uart kept = { .read = kept_read, .write = uart_write };
 static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = cortexm_systick_ticks };
 static const struct hal_reset reset = { .cause = noinit_cause, .now = cortexm_reset };
-static const struct hal_id id = { .read = id_read };
+static const struct hal_id id = { .read = hal_no_id };
 const struct hal hal = {
-    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash,
+    .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &spi_nor_flash,
 };
 
 /* Images are run in the DDR, which the architecture's default map forbids. Everything else stays
@@ -166,7 +133,7 @@ void hal_init(void)
     mmio_write32(SPI_FRAME_BITS, 8);
     mmio_write32(SPI_CLOCK, 7); /* a sixteenth of APB0 */
     mmio_write32(SPI_SELECT, 1);
-    spi_nor_start(&nor);
+    spi_nor_start();
 }
 
 void cortexm_uart_handler(void)

@@ -68,13 +68,6 @@ static _Noreturn void reset_now(enum hal_reset_cause cause)
     }
 }
 
-static size_t id_read(uint8_t *id, size_t cap)
-{
-    (void)id;
-    (void)cap;
-    return 0;
-}
-
 static const struct cfi cfi = { .base = BOARD_FLASH_BASE, .width = BOARD_FLASH_PROGRAM_BYTES };
 
 int flash_mapped_program(uint32_t address, const uint8_t *bytes, uint32_t len)
@@ -99,7 +92,7 @@ static const struct hal_uart uart = { .read = uart_read, .write = uart_write };
 static const struct hal_uart kept = { .read = kept_read, .write = uart_write };
 static const struct hal_clock clock = { .hz = BOARD_CLOCK_HZ, .ticks = mtime_ticks };
 static const struct hal_reset reset = { .cause = noinit_cause, .now = reset_now };
-static const struct hal_id id = { .read = id_read };
+static const struct hal_id id = { .read = hal_no_id };
 const struct hal hal = {
     .uart = &uart, .clock = &clock, .reset = &reset, .id = &id, .flash = &flash_mapped,
 };

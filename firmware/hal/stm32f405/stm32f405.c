@@ -2,7 +2,6 @@
  * ST RM0090 (reference manual): chapters "Embedded Flash memory interface", "Reset and clock control",
  * "General-purpose I/Os", "Serial peripheral interface". Pins and crystal: Adafruit Feather STM32F405
  * Express, schematic. */
-#include "spi_nor.h"
 #include "stm_chip.h"
 
 #define RCC_CR 0x40023800u
@@ -137,36 +136,12 @@ static void nor_end(void)
     mmio_write32(GPIOA_BSRR, PIN_15_HIGH);
 }
 
-static const struct spi_nor nor = {
+const struct spi_nor spi_nor = {
     .begin = nor_begin,
     .put = nor_put,
     .get = nor_get,
     .end = nor_end,
     .erase_command = SPI_NOR_ERASE_4K,
-};
-
-static int flash_read(uint32_t address, void *bytes, uint32_t len)
-{
-    return spi_nor_read(&nor, &stm_chip_nor, address, bytes, len);
-}
-
-static int flash_program(uint32_t address, const void *bytes, uint32_t len)
-{
-    return spi_nor_program(&nor, &stm_chip_nor, address, bytes, len);
-}
-
-static int flash_erase(uint32_t address)
-{
-    return spi_nor_erase(&nor, &stm_chip_nor, address);
-}
-
-const struct hal_flash stm_chip_nor = {
-    .read = flash_read,
-    .program = flash_program,
-    .erase = flash_erase,
-    .bytes = BOARD_FLASH_BYTES,
-    .erase_bytes = BOARD_FLASH_ERASE_BYTES,
-    .program_bytes = BOARD_FLASH_PROGRAM_BYTES,
 };
 
 void stm_chip_start(void)
@@ -177,5 +152,5 @@ void stm_chip_start(void)
     modify(RCC_APB2ENR, 0, SPI1_CLOCK);
     start_pins();
     mmio_write32(SPI1_CR1, CR1_SELECT_BY_SOFTWARE | CR1_ENABLE | CR1_BY_4 | CR1_MASTER);
-    spi_nor_start(&nor);
+    spi_nor_start();
 }

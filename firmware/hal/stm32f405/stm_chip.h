@@ -4,8 +4,8 @@
 #define STM_CHIP_H
 
 #include "board_config.h"
-#include "flash.h"
 #include "mmio.h"
+#include "spi_nor.h"
 
 /* USART: APB1's clock, a quarter of the processor's */
 #define STM_USART_STATUS (BOARD_UART_BASE + 0x00u)
@@ -30,9 +30,7 @@
 #define STM_IWDG 0x40003000u
 #define STM_UID 0x1fff7a10u /* Device electronic signature */
 
-#define STM_FLASH stm_chip_nor
-
-extern const struct hal_flash stm_chip_nor;
+#define STM_FLASH spi_nor_flash
 
 /* Reading status and data clears the flag; where there is a byte, whoever takes it does that. */
 static inline void stm_chip_forget_overrun(void)
