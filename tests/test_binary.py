@@ -35,9 +35,11 @@ from tinyseal.graph.tflite import import_tflite
 from tinyseal.graph.tflite_writer import write_tflite
 from tinyseal.optimise import layers as net
 from tinyseal.optimise.binarise import binarise
+from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.planner import plan
 
 HOST = load_board("host")
+M55 = load_board("qemu-m55")  # binary layers by vector, here in the compiler's
 ROOT = Path(__file__).resolve().parents[1]
 DIGITS = ROOT / "examples" / "digits" / "test.npz"
 SIGNS = Quant((1.0,), (0,))
@@ -71,10 +73,11 @@ def check_c(graph, tmp_path, inputs):
     """
     graph = import_tflite(write_tflite(graph, "test"), "one")
     reference = Interpreter(graph)
-    capsule = HostCapsule(plan(graph, HOST), tmp_path)
     outputs = [reference.invoke([x])[0] for x in inputs]
-    for x, y in zip(inputs, outputs, strict=True):
-        np.testing.assert_array_equal(capsule.invoke([x])[0], y)
+    for made in (plan(graph, HOST), plan(graph, M55, KernelSet.TUNED)):
+        capsule = HostCapsule(made, tmp_path)
+        for x, y in zip(inputs, outputs, strict=True):
+            np.testing.assert_array_equal(capsule.invoke([x])[0], y)
     return outputs
 
 

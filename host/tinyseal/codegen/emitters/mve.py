@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 from tinyseal.codegen.emission import Emission
+from tinyseal.codegen.emitters.reference_binary import emit_binary_conv
 from tinyseal.codegen.emitters.reference_dense import window_fields
 from tinyseal.codegen.emitters.walk import emit_walk
 from tinyseal.graph.ops.arithmetic import Add, Mul
+from tinyseal.graph.ops.binary import BinaryConv
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import Pool
@@ -168,6 +170,13 @@ def emit_mul(e: Emission) -> None:
     e.statement(f"{function}(&{op}, &{walk}, {e.input(a)}, {e.input(b)}, {e.output()});")
 
 
+def emit_bin_conv(e: Emission) -> None:
+    p = e.step.lowered.params
+    assert isinstance(p, BinaryConv)
+    e.header("kernels/nn_mve_bin.h")
+    emit_binary_conv(e, p, mve.bin_weights(p), "nn_mve_bin_multiply", mve.bin_sums(p))
+
+
 def emit_pool(e: Emission) -> None:
     p = e.step.lowered.params
     assert isinstance(p, Pool)
@@ -199,6 +208,7 @@ def _product(e: Emission, p: Dense) -> str:
 
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     "nn_mve_add_s8": emit_add,
+    "nn_mve_bin_conv": emit_bin_conv,
     "nn_mve_conv_s8": emit_conv,
     "nn_mve_depthwise_s8": emit_depthwise,
     "nn_mve_fc_s8": emit_fc,

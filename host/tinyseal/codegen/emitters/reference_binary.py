@@ -24,6 +24,11 @@ def emit_conv(e: Emission) -> None:
     p = e.step.lowered.params
     assert isinstance(p, BinaryConv)
     e.header("kernels/nn_bin_conv.h")
+    emit_binary_conv(e, p, p.weights, "nn_bin_conv_words", p.output.channels)
+
+
+def emit_binary_conv(e: Emission, p: BinaryConv, weights: Array, multiply: str, sums: int) -> None:
+    """`weights` as the function `multiply` takes them, which writes `sums` accumulators."""
     pad_words = None if p.pad_value == 0 else _words(p.pad_words)
     op = e.struct(
         "nn_bin_conv",
@@ -32,7 +37,9 @@ def emit_conv(e: Emission) -> None:
         in_words=p.in_words,
         in_bits=p.in_bits,
         pad_words=e.array("pad_words", pad_words),
-        weights=e.array("weights", _words(p.weights)),
+        weights=e.array("weights", _words(weights)),
+        multiply=multiply,
+        sums=sums,
         **_output(e, p.output),
     )
     e.statement(f"nn_bin_conv(&{op}, {e.input(0)}, {e.scratch()}, {e.output()});")

@@ -16,12 +16,14 @@ from tinyseal.board import Board
 from tinyseal.graph.fixedpoint import Requant, requantize, requantize_s8, wrap32
 from tinyseal.graph.lowering import Array
 from tinyseal.graph.ops.arithmetic import ADD_LEFT_SHIFT, Add, Mul
+from tinyseal.graph.ops.binary import BinaryConv
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import AveragePool2D, MaxPool2D, Pool
 from tinyseal.plan.kernels.dense import Dense, Weighted, by_channel, is_pointwise, pixels
 from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 from tinyseal.plan.kernels.lag import window_lag
+from tinyseal.plan.kernels.reference_binary import conv_instructions, conv_scratch
 
 LANES: Final = 16  # bytes of a vector
 PIXELS: Final = 2  # NN_MVE_PRODUCT_PIXELS
@@ -33,6 +35,7 @@ MEANS: Final = 8  # NN_MVE_POOL_MEANS
 _MOST_TAPS: Final = 255  # NN_MVE_POOL_MOST
 _HALF: Final = Requant(1 << 30, 0)  # of the operand that has the larger scale
 SUMS: Final = 8  # NN_MVE_SUMS
+BIN_CHANNELS: Final = 4  # NN_MVE_BIN_CHANNELS
 _EVEN_FIRST: Final = (0, 2, 4, 6, 1, 3, 5, 7)  # as narrowing moves bring them together
 _NEAR: Final = 8  # vectors in reach of one address
 _MOST_UNROLLED: Final = 16  # vectors of a dense layer
@@ -311,6 +314,18 @@ def fc_stream(p: FullyConnected) -> Array:
     return np.concatenate(parts, axis=1)
 
 
+def bin_sums(p: BinaryConv) -> int:
+    """Accumulators of a pixel: whole lanes."""
+    return p.output.channels + -p.output.channels % BIN_CHANNELS
+
+
+def bin_weights(p: BinaryConv) -> Array:
+    """int32 words [fours of channels, words of a channel, 4]; zeros behind the last channel."""
+    flat = p.weights.reshape(p.output.channels, -1)
+    padded = np.pad(flat, ((0, bin_sums(p) - len(flat)), (0, 0)))
+    return padded.reshape(-1, BIN_CHANNELS, flat.shape[1]).transpose(0, 2, 1)
+
+
 def pair_flags(p: Add | Mul) -> Flags:
     made = Flags(0)
     if p.act_min < p.out_offset:
@@ -414,6 +429,10 @@ def _mul(p: Mul, board: Board) -> bool:
     return board.core.has_mve and p.requant.shift < 0
 
 
+def _has_mve(p: BinaryConv, board: Board) -> bool:
+    return board.core.has_mve
+
+
 def _average(p: Pool, board: Board) -> bool:
     return board.core.has_mve and p.filter_h * p.filter_w <= _MOST_TAPS
 
@@ -511,6 +530,14 @@ def _mul_instructions(p: Mul, board: Board) -> float:
     return 20.0 + rows * (60 + blocks * block + rest * 30)
 
 
+def _bin_scratch(p: BinaryConv, board: Board) -> int:
+    return conv_scratch(p, bin_sums(p))
+
+
+def _bin_instructions(p: BinaryConv, board: Board) -> float:
+    return conv_instructions(p, bin_sums(p) // BIN_CHANNELS, 12.0)
+
+
 def _pool_instructions(p: Pool, lanes: int, each: float) -> float:
     groups = -(-p.in_ch // lanes)
     patch = each + p.filter_h * (5 + 5.0 * p.filter_w)
@@ -583,6 +610,14 @@ KERNELS: Final = (
         instructions=_mul_instructions,
         supports=_mul,
         in_place=(0, 1),
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_mve_bin_conv",
+        BinaryConv,
+        instructions=_bin_instructions,
+        supports=_has_mve,
+        scratch=_bin_scratch,
     ),
     Kernel(
         KernelSet.TUNED,

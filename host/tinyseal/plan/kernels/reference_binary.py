@@ -18,10 +18,23 @@ from tinyseal.plan.kernels.kernel import Kernel, KernelSet
 WEIGHT_CONV_TABLE: Final = 128  # NN_BIN_WEIGHT_CONV_TABLE, words
 
 
-def _conv_scratch(params: BinaryConv, board: Board) -> int:
+def conv_scratch(params: BinaryConv, sums: int) -> int:
+    """`sums`: accumulators of a pixel."""
     runs = 2 * params.window.kernel_h
     patch = params.window.taps * params.in_words
-    return 4 * (params.output.channels + runs + patch)
+    return 4 * (sums + runs + patch)
+
+
+def conv_instructions(params: BinaryConv, channels: int, per_word: float) -> float:
+    """`channels` of a pixel, one after the other, or some at a time."""
+    words = params.window.taps * params.in_words
+    per_pixel = 20.0 * params.window.taps + 6.0 * words
+    per_channel = 70.0 + per_word * words
+    return params.window.pixels * (per_pixel + channels * per_channel + _output(params.output))
+
+
+def _conv_scratch(params: BinaryConv, board: Board) -> int:
+    return conv_scratch(params, params.output.channels)
 
 
 def _weight_conv_scratch(params: BinaryWeightConv, board: Board) -> int:
@@ -33,12 +46,7 @@ def _weight_conv_scratch(params: BinaryWeightConv, board: Board) -> int:
 
 
 def _conv_instructions(params: BinaryConv, board: Board) -> float:
-    words = params.window.taps * params.in_words
-    per_pixel = 20.0 * params.window.taps + 6.0 * words
-    per_channel = 70.0 + 12.0 * words
-    return params.window.pixels * (
-        per_pixel + params.output.channels * per_channel + _output(params.output)
-    )
+    return conv_instructions(params, params.output.channels, 12.0)
 
 
 def _weight_conv_instructions(params: BinaryWeightConv, board: Board) -> float:
