@@ -298,6 +298,41 @@ def test_the_log_survives_power_cuts_and_keeps_the_newest(geometry):
         assert [n for n, _ in found] == sorted({n for n, _ in found})
 
 
+def test_every_flipped_bit_of_the_log(images, outputs, reference):
+    """Refused is the record that it is in, or what its erase unit holds; none is invented, no other
+    one changed, and the device goes on counting and telling."""
+    device = Statistics(64, 10, reference, True, 512)
+    device.provision()
+    device.start()
+    assert device.allow(signed(Level.SAMPLES)) == 0
+    rng = random.Random(9)
+    for _ in range(40):
+        record = b"\1" + rng.randbytes(rng.randrange(1, 60))
+        assert library().driver_append(record, len(record)) == 0
+    whole, flash = device.raw_records(), device.log_flash()
+    contents = {data for _, data in whole}
+    assert len(whole) > 25
+    lost = {}
+    for bit in range(8 * len(flash)):
+        spoilt = bytearray(flash)
+        spoilt[bit // 8] ^= 1 << bit % 8
+        device.write_log(bytes(spoilt))
+        device.mount_log()
+        found = [data for _, data in device.raw_records()]
+        assert set(found) <= contents and len(found) == len(set(found)), bit
+        kept = iter(data for _, data in whole)
+        assert all(data in kept for data in found), "in their order"
+        lost[bit] = len(whole) - len(found)
+        if bit % 97 == 0:
+            assert library().driver_append(b"\1late", 5) == 0
+            assert device.raw_records()[-1][1] == b"late"
+            device.mount_log()
+            assert device.raw_records()[-1][1] == b"late"
+    in_a_head = [n for bit, n in lost.items() if bit // 8 % 512 < 16]
+    assert max(n for bit, n in lost.items() if bit // 8 % 512 >= 16) <= 1
+    assert 1 < max(in_a_head) < len(whole)
+
+
 @pytest.mark.parametrize(
     "bad", [b"", b"\xff", b"\xa0", b"\xa1\0\2", b"\x80", b"\xa2\0\1\1\1", bytes(40)]
 )

@@ -77,6 +77,14 @@ def test_flash_of_statistics_does_not_grow(images, tmp_path):
     assert flash("consent", "smp_telemetry", "nv_log") <= 2900
 
 
+def test_what_statistics_take_of_an_inference(images, tmp_path):
+    samples = tmp_path / "samples.npy"
+    np.save(samples, images)
+    told = json.loads(cli("cost", "--reference", samples, "--model", MODEL, "--json"))
+    assert 0 < told["inputs"] < 15_000 and 0 < told["outputs"] < 10_000
+    assert 0 < told["percent"] < 2, "of digits; of a keyword less than 1"
+
+
 @pytest.mark.parametrize(
     ("board", "link"), [("qemu-m4", "serial"), ("qemu-m4", "ble"), ("host", "serial")]
 )

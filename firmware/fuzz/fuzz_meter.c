@@ -74,7 +74,8 @@ void fuzz_meter(const uint8_t *data, uint32_t size)
     const int mounted = meter_mount(&meter, model, family);
     const uint32_t balance = meter_balance(&meter);
 
-    if (what != 2 && (mounted || balance != 0)) {
+    /* A receipt may tell of more queries than were counted. */
+    if (what != 2 && (balance != 0 || (mounted && !(what == 3 && mounted == METER_EROLLBACK)))) {
         __builtin_trap();
     }
     if ((what == 0 ? meter_redeem_text(&meter, (const char *)data, size, &group)

@@ -38,6 +38,10 @@ int driver_level(void);
 int driver_record(uint32_t after, uint8_t *bytes, uint32_t cap, uint32_t *number);
 int driver_append(const uint8_t *bytes, uint32_t len);
 int driver_append_cut(const uint8_t *bytes, uint32_t len, uint32_t operation, uint32_t place);
+uint32_t driver_log_bytes(void);
+void driver_read_log(uint8_t *image);
+void driver_write_log(const uint8_t *image);
+int driver_mount_log(void);
 int32_t driver_laplace(uint32_t seed, uint32_t index, uint32_t a, uint32_t b);
 uint32_t driver_struct_bytes(void);
 
@@ -190,6 +194,39 @@ int driver_append_cut(const uint8_t *bytes, uint32_t len, uint32_t operation, ui
     struct append a = { bytes, len };
 
     return flash_sim_run(operation, place, append, &a) == FLASH_SIM_CUT;
+}
+
+uint32_t driver_log_bytes(void)
+{
+    return telemetry.log.area.bytes;
+}
+
+void driver_read_log(uint8_t *image)
+{
+    flash_sim.read(telemetry.log.area.start, image, telemetry.log.area.bytes);
+}
+
+void driver_write_log(const uint8_t *image)
+{
+    const struct nv_area *const area = &telemetry.log.area;
+    const uint32_t unit = flash_sim.program_bytes;
+
+    for (uint32_t at = 0; at < area->bytes; at += flash_sim.erase_bytes) {
+        flash_sim.erase(area->start + at);
+    }
+    for (uint32_t at = 0; at < area->bytes; at += unit) {
+        for (uint32_t i = 0; i < unit; i++) {
+            if (image[at + i] != 0xff) {
+                flash_sim.program(area->start + at, image + at, unit);
+                break;
+            }
+        }
+    }
+}
+
+int driver_mount_log(void)
+{
+    return nv_log_mount(&telemetry.log);
 }
 
 int32_t driver_laplace(uint32_t seed, uint32_t index, uint32_t a, uint32_t b)

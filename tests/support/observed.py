@@ -107,6 +107,18 @@ class Statistics:
         found = (ctypes.c_uint16 * 4)()
         return bool(library().driver_distance(distribution, found)), tuple(found)
 
+    def log_flash(self) -> bytes:
+        buffer = ctypes.create_string_buffer(library().driver_log_bytes())
+        library().driver_read_log(buffer)
+        return buffer.raw
+
+    def write_log(self, image: bytes) -> None:
+        """As a programmer would, or time: any bytes."""
+        library().driver_write_log(image)
+
+    def mount_log(self) -> None:
+        assert library().driver_mount_log() == 0
+
     def allow(self, data: bytes) -> int:
         return int(library().driver_allow(data, len(data)))
 
