@@ -50,6 +50,7 @@ M0, M4, M55, RV32 = Core.M0, Core.M4, Core.M55, Core.RV32IMC
 STATED: Final = (
     "nn_scalar_conv_1x1_s8",
     "nn_scalar_conv_s8",
+    "nn_scalar_depthwise_any_s8",
     "nn_scalar_depthwise_s8",
     "nn_scalar_fc_s8",
     "nn_sums_lstm_s8",
@@ -88,6 +89,7 @@ CODE_BYTES: Final[dict[str, int]] = {
     "nn_pool_average_s8": 512,
     "nn_scalar_conv_1x1_s8": 4420,  # on RV32IMC, as the next ones
     "nn_scalar_conv_s8": 5110,
+    "nn_scalar_depthwise_any_s8": 1560,
     "nn_scalar_depthwise_s8": 2890,
     "nn_scalar_fc_s8": 1160,
     "nn_softmax_s8": 520,

@@ -8,9 +8,11 @@ from typing import Final
 from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters import dense
 from tinyseal.codegen.emitters.reference_dense import window_fields
+from tinyseal.graph.lowering import Array
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
-from tinyseal.plan.kernels.scalar import SHAPES, depthwise_arrays, ends_on, fc_arrays, product
+from tinyseal.plan.kernels.dense import by_channel
+from tinyseal.plan.kernels.scalar import SHAPES, channel_words, ends_on, fc_arrays, product
 
 _FAMILY: Final = "nn_scalar"
 
@@ -32,21 +34,35 @@ def emit_fc(e: Emission) -> None:
 
 
 def emit_depthwise(e: Emission) -> None:
+    op = _depthwise(e, "nn_scalar_depthwise", by_channel(_depthwise_params(e)))
+    e.statement(f"nn_scalar_depthwise_s8(&{op}, {e.input(0)}, {e.output()});")
+
+
+def emit_depthwise_any(e: Emission) -> None:
+    op = _depthwise(e, "nn_scalar_depthwise_any", _depthwise_params(e).weights)
+    arguments = f"&{op}, {e.input(0)}, {e.output()}, {e.scratch()}"
+    e.statement(f"nn_scalar_depthwise_any_s8({arguments});")
+
+
+def _depthwise_params(e: Emission) -> DepthwiseConv2D:
     p = e.step.lowered.params
     assert isinstance(p, DepthwiseConv2D)
-    weights, channels = depthwise_arrays(p, e.plan.board)
-    e.header("kernels/nn_scalar_depthwise.h")
-    op = e.struct(
-        "nn_scalar_depthwise",
+    return p
+
+
+def _depthwise(e: Emission, struct: str, weights: Array) -> str:
+    p = _depthwise_params(e)
+    e.header(f"kernels/{struct}.h")
+    return e.struct(
+        struct,
         "op",
         **window_fields(p),
         zero=-p.in_offset,
         **dense.range_fields(p),
         is_short=_is_short(e),
         weights=e.array("weights", weights),
-        channels=e.array("channels", channels),
+        channels=e.array("channels", channel_words(p, e.plan.board)),
     )
-    e.statement(f"nn_scalar_depthwise_s8(&{op}, {e.input(0)}, {e.output()});")
 
 
 def _is_short(e: Emission) -> int:
@@ -82,6 +98,7 @@ def _product_fields(e: Emission) -> dict[str, int | str]:
 EMITTERS: Final[dict[str, Callable[[Emission], None]]] = {
     "nn_scalar_conv_s8": emit_conv,
     "nn_scalar_conv_1x1_s8": emit_conv_1x1,
+    "nn_scalar_depthwise_any_s8": emit_depthwise_any,
     "nn_scalar_depthwise_s8": emit_depthwise,
     "nn_scalar_fc_s8": emit_fc,
 }

@@ -21,9 +21,9 @@ def by_channel(p: Weighted) -> Array:
     return p.weights.reshape(p.weights.shape[0], -1)
 
 
-def pixels(p: Conv2D | FullyConnected) -> int:
+def pixels(p: Weighted) -> int:
     """Output pixels; of a dense layer, its batches."""
-    return p.batches * p.out_h * p.out_w if isinstance(p, Conv2D) else p.batches
+    return p.batches if isinstance(p, FullyConnected) else p.batches * p.out_h * p.out_w
 
 
 def starts(p: Weighted, weights: Array) -> Array:

@@ -47,15 +47,16 @@ class Shape:
     fc_input: float  # into the sums of fc_channels
     column: float  # of a depthwise row: one output
     row: float  # of a depthwise channel
+    tap: float  # of a depthwise window, into the sums of _TAP_CHANNELS
     long: float  # more for an output whose end is not short
 
 
-_RV32: Final = Shape(2, 4, 8, False, 40.75, 90, 17, 7, 26, 37, 80, 3)
-_MLA: Final = Shape(2, 2, 4, False, 12.75, 60, 14, 6, 10.75, 34, 75, 2)
-_THUMB1: Final = Shape(1, 2, 4, True, 12.75, 70, 29, 8, 20, 60, 180, 18)
+_RV32: Final = Shape(2, 4, 8, False, 40.75, 90, 17, 7, 26, 37, 80, 22, 3)
+_MLA: Final = Shape(2, 2, 4, False, 12.75, 60, 14, 6, 10.75, 34, 75, 21, 2)
+_THUMB1: Final = Shape(1, 2, 4, True, 12.75, 70, 29, 8, 20, 60, 180, 40, 18)
 # A dense layer's inputs and weights, each used once, cost the LX106 three instructions to load:
 # the portable kernel is as fast.
-_XTENSA: Final = Shape(2, 2, 0, True, 22.75, 80, 29, 8, 0, 60, 125, 18)
+_XTENSA: Final = Shape(2, 2, 0, True, 22.75, 80, 29, 8, 0, 60, 125, 44, 18)
 SHAPES: Final[dict[Core, Shape]] = {
     Core.RV32IMC: _RV32,
     Core.M3: _MLA,
@@ -64,6 +65,8 @@ SHAPES: Final[dict[Core, Shape]] = {
     Core.LX106: _XTENSA,
     Core.LX6: _XTENSA,
 }
+_TAP_CHANNELS: Final = 4
+_POINTER: Final = 8  # bytes, at most
 _STEP: Final = 4  # inputs that the assembly takes at once
 _HALF: Final = 1 << 20  # a chunk's sums stay below it; each starts at so much
 # Weights of a chunk: whatever the inputs are.
@@ -104,11 +107,11 @@ def product(p: Dense, board: Board) -> Product:
     )
 
 
-def depthwise_arrays(p: DepthwiseConv2D, board: Board) -> tuple[Array, Array]:
-    """int8 [out_ch, 9] and the words of the channels, int32 [out_ch, 4]."""
+def channel_words(p: Weighted, board: Board) -> Array:
+    """int32 [out_ch, 4]"""
     end = ends_on(p, board)
     assert end is not None
-    return by_channel(p), words(end.words)
+    return words(end.words)
 
 
 def fc_arrays(p: FullyConnected, board: Board) -> tuple[Array, Array]:
@@ -172,6 +175,10 @@ def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
     return ends_on(p, board) is not None
 
 
+def _depthwise_any(p: DepthwiseConv2D, board: Board) -> bool:
+    return p.depth_multiplier == 1 and ends_on(p, board) is not None
+
+
 def _pixels(board: Board) -> int:
     return 3 * SHAPES[board.core].triples
 
@@ -196,6 +203,10 @@ def _conv_lag(p: Conv2D, board: Board) -> int:
 
 def _fc_lag(p: FullyConnected, board: Board) -> int:
     return batches_lag(p, _pixels(board))
+
+
+def _taps(p: DepthwiseConv2D, board: Board) -> int:
+    return p.filter_h * p.filter_w * _POINTER + p.in_ch
 
 
 def _depthwise_lag(p: DepthwiseConv2D, board: Board) -> int:
@@ -245,6 +256,13 @@ def _depthwise_instructions(p: DepthwiseConv2D, board: Board) -> float:
     return p.batches * p.out_h * (p.out_ch * (shape.row + column * p.out_w) + 100) + 50.0
 
 
+def _depthwise_any_instructions(p: DepthwiseConv2D, board: Board) -> float:
+    shape, taps = SHAPES[board.core], p.filter_h * p.filter_w
+    blocks, rest = divmod(p.out_ch, _TAP_CHANNELS)
+    inner = (blocks + rest / 2) * (shape.tap * taps + 20)
+    return pixels(p) * (inner + p.out_ch * _output(p, board) + 12 * taps + 40) + 50.0
+
+
 KERNELS: Final = (
     Kernel(
         KernelSet.TUNED,
@@ -286,6 +304,15 @@ KERNELS: Final = (
         DepthwiseConv2D,
         instructions=_depthwise_instructions,
         supports=_depthwise,
+        lag=_depthwise_lag,
+    ),
+    Kernel(
+        KernelSet.TUNED,
+        "nn_scalar_depthwise_any_s8",
+        DepthwiseConv2D,
+        instructions=_depthwise_any_instructions,
+        supports=_depthwise_any,
+        scratch=_taps,
         lag=_depthwise_lag,
     ),
 )
