@@ -20,7 +20,7 @@ from tinyseal.board import BOARDS_DIR, board_names, load_board
 from tinyseal.cli import app
 from tinyseal.device.flasher import flash, flash_command
 from tinyseal.device.usb import check_port, find_drive, find_port, serial_number
-from tinyseal.errors import BoardError, DeviceError, ToolError
+from tinyseal.errors import BoardError, DeviceError, ImageError, ToolError
 from tinyseal.package.uf2 import to_uf2
 
 NOBODY = 65534
@@ -155,6 +155,17 @@ def test_uf2_holds_the_pages_of_the_image(image):
     wanted = IntelHex(str(image))
     assert all(memory[a] == wanted[a] for a in wanted.addresses())
     assert memory[0x11FF] == 0xFF
+
+
+@pytest.mark.parametrize("text", [b"hello\n", b"", b"\xff\xfe"])
+def test_an_image_that_is_no_hex_is_told_before_anything_runs(tmp_path, text):
+    (tmp_path / "bad.hex").write_bytes(text)
+    flasher = '\n[flasher]\nbinary = "false"\npackage = "coreutils"\nargs = ["{bin}"]\n'
+    board = load_board(str(profile(tmp_path, flasher)))
+    with pytest.raises(ImageError, match=r"bad.hex: (is no Intel HEX|holds no bytes)"):
+        flash(board, tmp_path / "bad.hex")
+    with pytest.raises(ImageError, match=r"bad.hex: (is no Intel HEX|holds no bytes)"):
+        to_uf2(tmp_path / "bad.hex", 1)
 
 
 def test_dry_run_prints_the_command_and_runs_nothing(tmp_path, image):

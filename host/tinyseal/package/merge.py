@@ -181,18 +181,24 @@ def to_bin(parts: Sequence[Part]) -> bytes:
     return bytes(out)
 
 
+def parse_hex(path: Path, data: bytes) -> IntelHex:
+    """Intel HEX, as read from `path`. ImageError if it is none, or empty."""
+    try:
+        parsed = IntelHex(io.StringIO(data.decode("ascii")))
+    except (IntelHexError, HexRecordError, UnicodeDecodeError, ValueError) as e:
+        raise ImageError(f"{path}: is no Intel HEX: {e}") from e
+    if parsed.minaddr() is None:
+        raise ImageError(f"{path}: holds no bytes")
+    return parsed
+
+
 def read_binary(path: Path, address: int | None = None) -> bytes:
     """A .bin, or the contents of a .hex, which must start at `address`; gaps read erased."""
     data = read_file(path)
     if path.suffix.lower() != ".hex":
         return data
-    try:
-        parsed = IntelHex(io.StringIO(data.decode("ascii")))
-    except (IntelHexError, HexRecordError, UnicodeDecodeError, ValueError) as e:
-        raise ImageError(f"{path}: is no Intel HEX: {e}") from e
+    parsed = parse_hex(path, data)
     start, end = parsed.minaddr(), parsed.maxaddr()
-    if start is None or end is None:
-        raise ImageError(f"{path}: holds no bytes")
     if address is not None and start != address:
         raise ImageError(
             f"{path}: starts at 0x{start:08x}; linked for here it would be 0x{address:08x}"

@@ -12,7 +12,9 @@ from intelhex import IntelHex
 
 from tinyseal.board import Board
 from tinyseal.errors import ImageError
+from tinyseal.package.files import read_file
 from tinyseal.package.mcuboot import ERASED
+from tinyseal.package.merge import parse_hex
 
 HEADER: Final = struct.Struct("<4sII")  # magic, bytes behind it, their CRC-32
 RECORD: Final = struct.Struct("<II")  # where in the flash, how many bytes
@@ -23,7 +25,7 @@ assert (HEADER.size, RECORD.size) == (12, 8)
 def to_raw(board: Board, image: Path) -> bytes:
     """A merged image from where reset begins to its end, erased between its parts; on a board
     with [staging], what belongs into the other flash lies there."""
-    merged = IntelHex(str(image))
+    merged = parse_hex(image, read_file(image))
     merged.padding = ERASED
     staging, flash, reset = board.staging, board.flash_memory, board.reset_memory
     if staging is not None and board.flash is not None and flash is not None and reset is not None:

@@ -9,7 +9,8 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from intelhex import IntelHex
+from tinyseal.package.files import read_file
+from tinyseal.package.merge import parse_hex
 
 PAYLOAD_BYTES: Final = 256  # a flash page: what every such bootloader takes
 ERASED: Final = 0xFF
@@ -23,7 +24,7 @@ assert _HEAD.size + _DATA_BYTES + len(_END) == 512
 
 def to_uf2(image: Path, family: int) -> bytes:
     """The pages of an Intel HEX file that hold data, each filled up with erased bytes."""
-    data = IntelHex(str(image))
+    data = parse_hex(image, read_file(image))
     data.padding = ERASED
     pages = sorted({address // PAYLOAD_BYTES for address in data.addresses()})
     blocks = []
