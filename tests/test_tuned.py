@@ -13,6 +13,7 @@ from tinyseal.cli import app
 from tinyseal.device import kernels
 from tinyseal.device.kernels import torture_kernels
 from tinyseal.errors import DeviceError, PlanError
+from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.plan.kernels import KernelSet, scale, sums, tuned
 from tinyseal.plan.planner import plan
@@ -41,7 +42,7 @@ def test_dsp_form_equals_the_reference(campaign):
     assert set(result.functions) == FUNCTIONS
 
 
-def test_torture_counts_and_names_what_fails(monkeypatch):
+def test_torture_counts_names_and_keeps_what_fails(monkeypatch, tmp_path):
     broken = Interpreter.invoke
 
     def flip(self, inputs):
@@ -51,12 +52,23 @@ def test_torture_counts_and_names_what_fails(monkeypatch):
     monkeypatch.setattr(Interpreter, "invoke", flip)
     monkeypatch.setattr(kernels, "CAPSULES", 2)
     options = ["--board", "qemu-m4", "--kernels", "tuned", "--count", "1", "--jobs", "1", "--json"]
+    options += ["--save", str(tmp_path / "failed")]
     done = CliRunner().invoke(app, ["torture", "kernels", *options])
     told = json.loads(done.stdout)
     assert done.exit_code == 1
     assert told["failures"] == 2 and told["count"] >= 1 and told["seconds"] > 0
     assert told["failed"][0].startswith("capsule 0, ")
     assert told["failed"][1].endswith("): lowest, highest, ramp, noise 1, noise 2")
+    kept = sorted((tmp_path / "failed").iterdir())
+    assert [path.name.split("_")[:2] for path in kept] == [["capsule", "0"], ["capsule", "1"]]
+    assert all(len(load_model(path).ops) == 1 for path in kept)
+
+
+def test_torture_runs_the_same_layers_in_several_processes(monkeypatch):
+    monkeypatch.setattr(kernels, "CAPSULES", 1)
+    apart = torture_kernels(M4, "tuned", 50, seed=2, jobs=2)
+    alone = torture_kernels(M4, "tuned", 50, seed=2)
+    assert apart.functions == alone.functions and not apart.failures + alone.failures
 
 
 def test_torture_goes_on_behind_a_capsule_that_crashes_or_writes_where_it_must_not(monkeypatch):
@@ -76,7 +88,7 @@ def test_torture_goes_on_behind_a_capsule_that_crashes_or_writes_where_it_must_n
     result = torture_kernels(M4, "tuned", 1, seed=1)
     assert len(made) == 3
     crashed, *guards = result.failures
-    assert crashed.startswith("capsule 0 (") and "the board crashed: fault" in crashed
+    assert crashed.startswith("capsule 0: ") and "the board crashed: fault" in crashed
     assert guards[0] == "capsule 1: wrote past its arena: lowest" and len(guards) == 5
 
 

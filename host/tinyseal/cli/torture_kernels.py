@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,9 @@ def kernels(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes; as many as cores.")
     ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Folder for models of the layers that fail, one each.")
+    ] = None,
     as_json: bool = JsonOption,
 ) -> None:
     """Runs random convolutions and dense layers on a virtual board: every byte the reference's.
@@ -37,6 +41,10 @@ def kernels(
         result = torture_kernels(
             load_board(board), kernels, count, seed, report, jobs or os.cpu_count() or 1
         )
+    if save is not None and result.models:
+        save.mkdir(parents=True, exist_ok=True)
+        for name, model in result.models.items():
+            (save / f"{name}.tflite").write_bytes(model)
     functions = dict(sorted(result.functions.items()))
     table = Table("kernel", "layers")
     for name, number in functions.items():

@@ -26,13 +26,13 @@ from tinyseal.device.virtual import power_up
 from tinyseal.errors import BuildError, DeviceError, PlanError
 from tinyseal.graph.ir import Graph
 from tinyseal.graph.lowering import Array
-from tinyseal.graph.random_layers import random_layers
+from tinyseal.graph.random_layers import one_layer, random_layers
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.graph.tflite_writer import write_tflite
 from tinyseal.plan.choose import kernel_set
 from tinyseal.plan.goal import Goal
-from tinyseal.plan.model import Plan
+from tinyseal.plan.model import Plan, Step
 from tinyseal.plan.planner import draft
 
 LAYERS: Final = 24  # with weights, of one capsule; by halves fewer, until they fit the board
@@ -45,17 +45,28 @@ Bytes = npt.NDArray[np.uint8]
 @dataclass
 class Result:
     """`functions` counts the layers that each kernel of the set ran; `failures` names the layers
-    that gave another byte than the reference: `capsule 3, conv_2d_7 (nn_conv_s8): ramp`."""
+    that gave another byte than the reference, `capsule 3, conv_2d_7 (nn_conv_s8): ramp`, and what
+    else went wrong with a capsule. `models` are those layers and capsules, by name."""
 
     board: str
     kernels: str
     functions: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    models: dict[str, bytes] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
     def count(self) -> int:
         return sum(self.functions.values())
+
+    def fail(self, number: int, plan: Plan, what: str, step: Step | None = None) -> None:
+        """Of a capsule, or of one layer of it."""
+        name, graph, told = f"capsule_{number}", plan.graph, f"capsule {number}"
+        if step is not None:
+            name, graph = f"{name}_{step.label}", one_layer(graph, step.lowered.op)
+            told += f", {step.label} ({step.kernel.function})"
+        self.failures.append(f"{told}: {what}")
+        self.models[name] = write_tflite(graph, "a layer that failed")
 
 
 def torture_kernels(
@@ -76,11 +87,12 @@ def torture_kernels(
         raise DeviceError(f"{board.name}: has no [runner]; layers run on virtual boards")
     result, started = Result(board.name, kernels), time.monotonic()
     request = Request(board, DEFAULT_MODEL, kernels)
-    for part in _batches(_Batches(board, kernels, seed, request.goal()), jobs):
+    for part in _batches(_Batches(board, kernels, seed, request.goal(), CAPSULES), jobs):
         if not part.count:
             raise PlanError(f"{board.name}: kernels={kernels} takes no layer; try kernels={AUTO}")
         result.functions.update(part.functions)
         result.failures += part.failures
+        result.models.update(part.models)
         report(min(result.count, count))
         if result.count >= count:
             break
@@ -111,11 +123,12 @@ class _Batches:
     kernels: str
     seed: int
     goal: Goal
+    capsules: int
 
     def run(self, batch: int) -> Result:
         result = Result(self.board.name, self.kernels)
-        first = batch * CAPSULES
-        plans = {n: self._plan(n) for n in range(first, first + CAPSULES)}
+        first = batch * self.capsules
+        plans = {n: self._plan(n) for n in range(first, first + self.capsules)}
         made = {n: plan for n, plan in plans.items() if plan is not None}
         taken = [f for plan in made.values() for f in self._taken(plan)]
         if taken:
@@ -173,29 +186,32 @@ class _Batches:
                 try:
                     lines = client.lines_of(f"run {place}", SECONDS)
                 except DeviceError as e:
-                    kernels = ", ".join(sorted({s.kernel.function for s in plan.steps}))
-                    result.failures.append(f"capsule {number} ({kernels}): {e}")
+                    result.fail(number, plan, str(e))
                     return list(waiting[at + 1 :])
-                result.failures += _judged(number, plan, lines)
+                _judge(number, plan, lines, result)
         return []
 
 
-def _judged(number: int, plan: Plan, lines: Sequence[str]) -> Iterator[str]:
+def _judge(number: int, plan: Plan, lines: Sequence[str], result: Result) -> None:
     """What is wrong with a capsule's answers. Every layer runs, and has one output of the graph,
     in the same order."""
     reference, wrong = Interpreter(plan.graph), dict[int, list[str]]()
-    for (name, data), line in zip(SAMPLES.items(), lines, strict=True):
-        _, *crcs = line.split()
+    answers = [line.split()[1:] for line in lines if line.startswith("o ")]
+    for (name, data), crcs in zip(SAMPLES.items(), answers, strict=False):
         if crcs[-1] == "guard":
-            yield f"capsule {number}: wrote past its arena: {name}"
+            result.fail(number, plan, f"wrote past its arena: {name}")
+            crcs = crcs[:-1]
         outputs = reference.invoke(_inputs(plan.graph, data))
-        for i, (output, crc) in enumerate(zip(outputs, crcs, strict=False)):
-            if zlib.crc32(np.ascontiguousarray(output).tobytes()) != int(crc, 16):
+        if len(crcs) != len(outputs):
+            result.fail(number, plan, f"told {len(crcs)} of {len(outputs)} outputs: {name}")
+            return
+        for i, (output, crc) in enumerate(zip(outputs, crcs, strict=True)):
+            if f"{zlib.crc32(np.ascontiguousarray(output).tobytes()):08x}" != crc:
                 wrong.setdefault(i, []).append(name)
+    if len(answers) != len(SAMPLES):
+        result.fail(number, plan, f"answered {len(answers)} of {len(SAMPLES)} samples")
     for i, names in sorted(wrong.items()):
-        step = plan.steps[i]
-        told = ", ".join(names)
-        yield f"capsule {number}, {step.label} ({step.kernel.function}): {told}"
+        result.fail(number, plan, ", ".join(names), plan.steps[i])
 
 
 def _inputs(graph: Graph, data: Callable[[Bytes], Bytes]) -> list[Array]:

@@ -57,6 +57,22 @@ def random_layers(rng: np.random.Generator, count: int, name: str = "layers") ->
     return _Layers(rng).graph(count, name)
 
 
+def one_layer(graph: Graph, op: Op) -> Graph:
+    """A graph of nothing but `op`."""
+    used = [i for i in (*op.inputs, *op.intermediates, *op.outputs) if i is not None]
+    at = {index: place for place, index in enumerate(dict.fromkeys(used))}
+    tensors = tuple(replace(graph.tensor(i), index=place) for i, place in at.items())
+    own = replace(
+        op,
+        index=0,
+        inputs=tuple(None if i is None else at[i] for i in op.inputs),
+        outputs=tuple(at[i] for i in op.outputs),
+        intermediates=tuple(at[i] for i in op.intermediates),
+    )
+    inputs = tuple(at[i] for i in graph.inputs if i in at)
+    return Graph(op.label, "0" * 64, tensors, (own,), inputs, own.outputs)
+
+
 class _Layers:
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -85,8 +101,9 @@ class _Layers:
         for i in range(count // PLAIN):
             (self._pool if i % 2 else self._add)(self._pick(small))
         others = (self._svdf, self._mul, self._lstm, self._softmax, self._mean)
+        first = self._below(len(others))
         for i in range(count // PLAIN):
-            others[i % len(others)](self._pick(small))
+            others[(first + i) % len(others)](self._pick(small))
         outputs = tuple(op.outputs[0] for op in self.ops)
         read = {i for op in self.ops for i in op.inputs}
         inputs = tuple(i for i in self.inputs if i in read)
