@@ -14,14 +14,15 @@ from typing import Final, Literal
 
 from tinyseal.board import Core
 from tinyseal.graph.lowering import Params
-from tinyseal.graph.ops.arithmetic import Add
+from tinyseal.graph.ops.arithmetic import Add, Mul
 from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import Pool
+from tinyseal.graph.ops.recurrent import GATES, Lstm, Svdf
 from tinyseal.plan.model import Plan
 
 # Dense: weights and inputs are both used again. Vector: one pixel, each weight is used once.
-Shape = Literal["dense", "vector", "depthwise", "pool", "add"]
+Shape = Literal["dense", "vector", "depthwise", "pool", "add", "mul"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ _DSP: Final[dict[Shape, Block]] = {
     "pool": Block(3 / 4, 6.0),
     # 2 LDR, 4 SXTB16 for 4; SMLABB with the zero points folded, SMMULR and MLA, then as above.
     "add": Block(0.0, 11.0),
+    # 2 LDR, 4 SXTAB16 for 4; SMULBB or SMULTT, LSL, ADD, SMMLAR, ASR, SSAT, STRB.
+    "mul": Block(0.0, 8.5),
 }
 _MVE: Final[dict[Shape, Block]] = {
     # 4 channels, 2 pixels, 16 inputs: 6 loads, 8 VMLADAVA for 128 products. For 8 outputs: LDM of
@@ -61,6 +64,8 @@ _MVE: Final[dict[Shape, Block]] = {
     "pool": Block(2 / 16, 2 / 16),  # maximum of 16 channels: load, VMAX; VMIN, VSTRB
     # For 8: 4 loads, 2 from the table, 2 VSHL, 2 VADD, 2 VQRDMULH, 2 VRSHL, 3 VQMOVN, VQADD, VSTRB.
     "add": Block(0.0, 19 / 8),
+    # For 8: 2 loads, 2 VADD, 2 VMULL, 2 VQRDMULH, 2 VRSHL, 3 VQMOVN, VQADD, VSTRB.
+    "mul": Block(0.0, 15 / 8),
 }
 _MLA: Final[dict[Shape, Block]] = {
     # 2 channels, 6 pixels: 2 LDM, 2 LDRB, 8 MLA for 12 products. 3 sums out of 2 words: LSR, UBFX,
@@ -71,6 +76,8 @@ _MLA: Final[dict[Shape, Block]] = {
     "depthwise": Block(12 / 9, 9.0),  # weights stay in registers; a column of 3 inputs, 9 MLA
     "pool": Block(2.0, 6.0),
     "add": Block(0.0, 20.0),
+    # 2 LDRSB, 2 ADD, MUL, LSL, SMULL, 2 ADD, ASR, SSAT, STRB.
+    "mul": Block(0.0, 12.0),
 }
 _RV32: Final[dict[Shape, Block]] = {
     # 4 channels, 6 pixels: 4 LBU, 4 LW, 16 MUL, 16 ADD for 24 products. 3 sums out of 2 words:
@@ -81,6 +88,8 @@ _RV32: Final[dict[Shape, Block]] = {
     "depthwise": Block(21 / 9, 9.0),  # weights stay in registers; 3 LB, 9 MUL, 9 ADD
     "pool": Block(2.0, 8.0),
     "add": Block(0.0, 30.0),
+    # 2 LB, 2 ADDI, MUL, SLLI, MULH, SRAI, 2 ADD, SRAI, a compare of 2, SB.
+    "mul": Block(0.0, 14.0),
 }
 _THUMB1: Final[dict[Shape, Block]] = {
     # 2 channels, 3 pixels: LDM, 2 LDRB, a MOV since MULS overwrites a factor, 4 MULS, 4 ADDS for 6
@@ -92,6 +101,7 @@ _THUMB1: Final[dict[Shape, Block]] = {
     "depthwise": Block(30 / 9, 11.0),
     "pool": Block(2.0, 10.0),
     "add": Block(0.0, 60.0),
+    "mul": Block(0.0, 30.0),
 }
 _XTENSA: Final[dict[Shape, Block]] = {
     # 2 channels, 6 pixels: 2 L8UI, 4 L32I, 8 MULL, 8 ADD for 12 products. 3 sums out of 2 words as
@@ -102,6 +112,7 @@ _XTENSA: Final[dict[Shape, Block]] = {
     "depthwise": Block(27 / 9, 11.0),  # weights stay in registers; 3 L8UI, 6 shifts, 9 MULL, 9 ADD
     "pool": Block(2.0, 8.0),
     "add": Block(0.0, 60.0),
+    "mul": Block(0.0, 30.0),
 }
 BLOCKS: Final[dict[Core, dict[Shape, Block]]] = {
     Core.M0: _THUMB1,
@@ -128,8 +139,12 @@ def shape_of(params: Params) -> Shape | None:
             return "depthwise"
         case Pool():
             return "pool"
+        case Svdf() | Lstm():
+            return "vector"  # the dense layers they are made of; activations come on top
         case Add():
             return "add"
+        case Mul():
+            return "mul"
         case _:
             return None
 
@@ -168,7 +183,14 @@ def _amounts(params: Params) -> tuple[int, int, int]:
             inputs = params.batches * params.in_h * params.in_w * params.in_ch
             taps = outputs * params.filter_h * params.filter_w
             return taps if isinstance(params, Pool) else params.macs, outputs, inputs
-        case Add():
+        case Svdf():
+            outputs = params.batches * (params.filters + params.units)
+            return params.macs, outputs, params.batches * params.in_depth
+        case Lstm():
+            rounds = params.batches * params.steps
+            outputs = rounds * params.cells * (2 * GATES + 3)  # of x, of h; the cell's products
+            return params.macs, outputs, rounds * (params.in_depth + params.cells)
+        case Add() | Mul():
             return 0, params.walk.elements, 0
         case _:
             raise AssertionError(params)
