@@ -7,7 +7,9 @@ host knows: it cuts the inputs into chunks, mostly one. Zero points are folded a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -134,15 +136,17 @@ def chunks(p: Dense) -> int:
     return -(-depth(p) // _chunk(p))
 
 
+@lru_cache(maxsize=512)
 def _chunk(p: Dense) -> int:
     """As many inputs as no channel's sum is too much for, wherever a chunk begins."""
     steps = np.pad(by_channel(p), ((0, 0), (0, -p.weights[0].size % _STEP)))
     magnitudes = np.abs(steps.astype(np.int64)).reshape(len(steps), -1, _STEP).sum(axis=2)
     total = np.pad(magnitudes.cumsum(axis=1), ((0, 0), (1, 0)))
-    length = len(magnitudes[0])
-    while (total[:, length:] - total[:, :-length]).max() > _MOST_MAGNITUDE:
-        length -= 1
-    return length * _STEP
+
+    def most(length: int) -> int:
+        return int((total[:, length:] - total[:, :-length]).max())
+
+    return _STEP * bisect_right(range(1, len(magnitudes[0]) + 1), _MOST_MAGNITUDE, key=most)
 
 
 def _supported(p: Dense, board: Board) -> bool:
