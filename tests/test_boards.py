@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tinyseal.board import BOARDS_DIR, board_names, load_board
+from tinyseal.cli import app
 from tinyseal.errors import BoardError
 
 GOOD = """
@@ -368,3 +370,12 @@ def test_staging_that_cannot_be_is_told(tmp_path, old, new, fault):
     with pytest.raises(BoardError) as error:
         load_board(str(tmp_path / "other.toml"))
     assert fault in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("board", "power"),
+    [("nrf52840_dk", "18.9 mW active"), ("qemu-m4", "no model: energy is not told")],
+)
+def test_a_board_tells_what_it_draws_or_that_nobody_said(board, power):
+    done = CliRunner().invoke(app, ["boards", board])
+    assert done.exit_code == 0 and power in done.stdout

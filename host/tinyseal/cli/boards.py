@@ -138,10 +138,12 @@ def _show(board: Board) -> None:
             "[dim]anchor of queries[/]",
             f"{board.otp.bits:,} bits of OTP, one burnt every {board.queries_per_bit:,} queries",
         )
-    if board.power:
-        facts.add_row(
-            "[dim]power[/]", f"{board.power.active_mw:g} mW active, {board.power.sleep_mw:g} asleep"
-        )
+    facts.add_row(
+        "[dim]power[/]",
+        f"{board.power.active_mw:g} mW active, {board.power.sleep_mw:g} asleep"
+        if board.power
+        else "no model: energy is not told",
+    )
     console.print(facts)
     for memory in sorted(board.memory, key=lambda m: m.base):
         arena = f", arena up to {size_text(memory.arena_bytes)}" if memory.arena_bytes else ""
