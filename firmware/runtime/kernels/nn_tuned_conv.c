@@ -46,34 +46,39 @@ static __attribute__((noinline)) void make_run(const struct nn_tuned_conv *op,
     const int32_t bytes = w->filter_w * w->in_ch;
     const int32_t row_bytes = w->in_w * w->in_ch;
     const int32_t start = corner->left * w->in_ch;
-    int32_t first = start < 0 ? -start : 0;
-    int32_t last = row_bytes - start < bytes ? row_bytes - start : bytes;
+    const int32_t first = start < 0 ? -start : 0;
+    const int32_t last = row_bytes - start < bytes ? row_bytes - start : bytes;
 
     if (y < 0 || y >= w->in_h || first >= last) {
-        first = bytes;
-        last = bytes;
+        fill(to, op->zero, bytes);
+        return;
     }
     fill(to, op->zero, first);
-    if (first < last) {
-        copy(to + first, corner->image + y * row_bytes + start + first, last - first);
-    }
+    copy(to + first, corner->image + y * row_bytes + start + first, last - first);
     fill(to + last, op->zero, bytes - last);
 }
 
-/* Whether the window of `corner`, and those of `more` pixels to its right, show no padding;
- * `below` so many rows further down. */
+/* Whether the window of `corner`, and those of `more` pixels to its right, show no padding. */
 static inline int is_inside(const struct nn_window *w, const struct corner *corner,
-                            int32_t more, int32_t below)
+                            int32_t more)
 {
     return corner->left >= 0 && corner->left + more * w->stride_w + w->filter_w <= w->in_w &&
-           corner->top >= 0 &&
-           corner->top + (w->filter_h - 1) * w->dilation_h + below < w->in_h;
+           corner->top >= 0 && corner->top + (w->filter_h - 1) * w->dilation_h < w->in_h;
 }
 
 static inline const int8_t *window_start(const struct nn_window *w,
                                          const struct corner *corner)
 {
     return corner->image + (corner->top * w->in_w + corner->left) * w->in_ch;
+}
+
+/* Where windows that show no padding start; NULL for the others. */
+static inline void find_starts(const struct nn_window *w, const struct corner corners[PIXELS],
+                               const int8_t *starts[PIXELS])
+{
+    for (int32_t i = 0; i < PIXELS; i++) {
+        starts[i] = is_inside(w, &corners[i], 0) ? window_start(w, &corners[i]) : NULL;
+    }
 }
 
 /* Runs of whole words are widened where they lie; what shows padding is made up in `made`. */
@@ -84,13 +89,15 @@ static void gather_runs(const struct nn_tuned_conv *op, const struct corner corn
     const int32_t run = w->filter_w * w->in_ch;
     const int32_t down = w->dilation_h * w->in_w * w->in_ch;
     int8_t *const made = (int8_t *)(columns + 2 * op->product.depth);
+    const int8_t *starts[PIXELS];
 
+    find_starts(w, corners, starts);
     for (int32_t tap = 0; tap < w->filter_h; tap++) {
         const int8_t *from[PIXELS];
 
         for (int32_t i = 0; i < PIXELS; i++) {
-            if (is_inside(w, &corners[i], 0, 0)) {
-                from[i] = window_start(w, &corners[i]) + tap * down;
+            if (starts[i]) {
+                from[i] = starts[i] + tap * down;
             } else {
                 from[i] = made + i * run;
                 make_run(op, &corners[i], corners[i].top + tap * w->dilation_h,
@@ -101,51 +108,64 @@ static void gather_runs(const struct nn_tuned_conv *op, const struct corner corn
     }
 }
 
-/* `words` of each row; a row's last bytes may be too many, and are written over by the next
- * row's. */
-static inline __attribute__((always_inline)) void copy_rows(const struct nn_tuned_conv *op,
-                                                            const int8_t *from,
-                                                            int32_t words, int8_t *to)
-{
-    const struct nn_window *const w = &op->window;
-    const int32_t run = w->filter_w * w->in_ch;
-    const int32_t down = w->dilation_h * w->in_w * w->in_ch;
-
-    for (int32_t tap = 0; tap < w->filter_h; tap++, to += run, from += down) {
-        for (int32_t i = 0; i < words; i++) {
-            memcpy(to + 4 * i, from + 4 * i, 4);
-            __asm__ volatile("");
-        }
-    }
-}
-
-static inline void copy_window(const struct nn_tuned_conv *op, const int8_t *from, int8_t *to)
-{
-    const int32_t run = op->window.filter_w * op->window.in_ch;
-
-    if (run > 8 && run <= 12) { /* three taps of three channels */
-        copy_rows(op, from, 3, to);
-    } else {
-        copy_rows(op, from, (run + 3) / 4, to);
-    }
-}
-
-/* Runs of odd lengths, as first layers have: whole windows are put together first. */
+/* Runs of other lengths, as first layers have: whole windows are put together in `made`. */
 static void gather_windows(const struct nn_tuned_conv *op, const struct corner corners[PIXELS],
                            int8_t *made)
 {
     const struct nn_window *const w = &op->window;
+    const int32_t run = w->filter_w * w->in_ch;
+    const int32_t down = w->dilation_h * w->in_w * w->in_ch;
+    const int8_t *starts[PIXELS];
 
-    for (int32_t i = 0; i < PIXELS; i++, made += op->product.depth + 4) {
-        const struct corner *const c = &corners[i];
-
-        if (is_inside(w, c, 0, 1)) { /* a row below: bytes to read too many */
-            copy_window(op, window_start(w, c), made);
-            continue;
-        }
+    find_starts(w, corners, starts);
+    for (int32_t i = 0; i < PIXELS; i++, made += op->product.depth) {
         for (int32_t tap = 0; tap < w->filter_h; tap++) {
-            make_run(op, c, c->top + tap * w->dilation_h, made + tap * w->filter_w * w->in_ch);
+            if (starts[i]) {
+                copy(made + tap * run, starts[i] + tap * down, run);
+            } else {
+                make_run(op, &corners[i], corners[i].top + tap * w->dilation_h,
+                         made + tap * run);
+            }
         }
+    }
+}
+
+/* What whole words leave of each run, from byte `whole` on, one byte after the other. */
+static void widen_ends(const struct nn_window *w, const int8_t *const from[PIXELS],
+                       int32_t whole, int32_t down, uint32_t *columns)
+{
+    const int8_t *const p0 = from[0];
+    const int8_t *const p1 = from[1];
+    const int8_t *const p2 = from[2];
+    const int8_t *const p3 = from[3];
+    int32_t k = 0;
+
+    for (int32_t tap = 0; tap < w->filter_h; tap++) {
+        for (int32_t i = whole; i < w->filter_w * w->in_ch; i++, k++) {
+            const int32_t at = tap * down + i;
+            const int16_t values[PIXELS] = { p0[at], p1[at], p2[at], p3[at] };
+            int8_t *const to = (int8_t *)columns + k / 4 * 32 + (k & 1) * 16 + (k & 2);
+
+            memcpy(to, &values[0], 2);
+            memcpy(to + 4, &values[1], 2);
+            memcpy(to + 8, &values[2], 2);
+            memcpy(to + 12, &values[3], 2);
+        }
+    }
+}
+
+/* Four windows, their runs `down` bytes apart. */
+static void widen_windows(const struct nn_window *w, const int8_t *const from[PIXELS],
+                          int32_t down, uint32_t *columns)
+{
+    const int32_t run = w->filter_w * w->in_ch;
+    const int32_t whole = run & ~3;
+
+    if (whole > 0) {
+        columns = nn_tuned_product_widen_rows(from, whole, down, w->filter_h, columns);
+    }
+    if (run > whole) {
+        widen_ends(w, from, whole, down, columns);
     }
 }
 
@@ -174,47 +194,38 @@ static __attribute__((noinline)) void gather(const struct nn_tuned_conv *op,
     const struct nn_window *const w = &op->window;
     const int32_t run = w->filter_w * w->in_ch;
     const int32_t away = w->stride_w * w->in_ch;
-    const int32_t room = op->product.depth + 4;
-    const int is_whole = run % 4 == 0;
+    const int32_t room = op->product.depth;
     /* The fast way: four in a row that show no padding. */
     const int32_t last = corner->left + (PIXELS - 1) * w->stride_w;
     const int is_plain = left >= PIXELS && last < w->out_w * w->stride_w - w->pad_w &&
-                         is_inside(w, corner, PIXELS - 1, !is_whole);
-    int8_t *const made = (int8_t *)(columns + 2 * op->product.depth);
-    const int8_t *from[PIXELS] = { made, made + room, made + 2 * room, made + 3 * room };
+                         is_inside(w, corner, PIXELS - 1);
+    struct corner corners[PIXELS];
 
     if (is_plain) {
         const int8_t *const p = window_start(w, corner);
+        const int8_t *const from[PIXELS] = { p, p + away, p + 2 * away, p + 3 * away };
 
         corner->left = last;
         step(w, corner);
-        if (is_whole) {
-            const int8_t *const row[PIXELS] = { p, p + away, p + 2 * away, p + 3 * away };
-
-            (void)nn_tuned_product_widen_rows(row, run, w->dilation_h * w->in_w * w->in_ch,
-                                              w->filter_h, columns);
-            return;
-        }
-        for (int32_t i = 0; i < PIXELS; i++) {
-            copy_window(op, p + i * away, made + i * room);
-        }
-    } else {
-        struct corner corners[PIXELS];
-
-        for (int32_t i = 0; i < PIXELS; i++) {
-            corners[i] = *corner;
-            if (i + 1 < left) {
-                step(w, corner);
-            }
-        }
-        if (is_whole) {
-            gather_runs(op, corners, columns);
-            return;
-        }
-        gather_windows(op, corners, made);
+        widen_windows(w, from, w->dilation_h * w->in_w * w->in_ch, columns);
+        return;
     }
-    /* What lies behind a window has weight 0. */
-    (void)nn_tuned_product_widen_rows(from, op->product.depth, 0, 1, columns);
+    for (int32_t i = 0; i < PIXELS; i++) {
+        corners[i] = *corner;
+        if (i + 1 < left) {
+            step(w, corner);
+        }
+    }
+    if (run % 4 == 0) {
+        gather_runs(op, corners, columns);
+    } else {
+        int8_t *const made = (int8_t *)(columns + 2 * op->product.depth);
+        const int8_t *const from[PIXELS] = { made, made + room, made + 2 * room,
+                                             made + 3 * room };
+
+        gather_windows(op, corners, made);
+        widen_windows(w, from, run, columns);
+    }
 }
 
 typedef void product(const struct nn_tuned_product *op, struct nn_tuned_product_run *now,

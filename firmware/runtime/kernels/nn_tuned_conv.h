@@ -8,7 +8,8 @@
 struct nn_tuned_conv {
     struct nn_window window;         /* dilation_w 1 */
     struct nn_tuned_product product; /* depth: filter_h * filter_w * in_ch, rounded up to a
-                                      * multiple of 4 */
+                                      * multiple of 4; first the whole words of each of the
+                                      * filter's rows, then what they leave */
     int8_t zero;                     /* the input's zero point, which padding holds */
     int8_t act_min;
     int8_t act_max;
@@ -16,7 +17,7 @@ struct nn_tuned_conv {
 
 /* in [batches][in_h][in_w][in_ch], out [batches][out_h][out_w][out_ch]; columns depth * 8
  * bytes, then room for four runs of filter_w * in_ch, or, where those are no multiple of 4,
- * for four windows of depth + 4. Four output pixels are read, then written: in and out may
+ * for four windows of depth. Four output pixels are read, then written: in and out may
  * overlap as plan/kernels/lag.py computes. */
 void nn_tuned_conv_s8(const struct nn_tuned_conv *op, const int8_t *in, int8_t *out,
                       void *scratch);

@@ -5,8 +5,9 @@
 
 #include "nn_tuned.h"
 
-/* Words of a channel: NN_TUNED_WORDS, then of each filter line the pairs of halves (w0, w1) and
- * (w1, w2). Start and weights are scaled: sums come doubled, or as linear outputs take them. */
+/* Words of a channel: NN_TUNED_WORDS, then of each filter line the pairs of halves (w0, w1)
+ * and (w1, w2). Start and weights are scaled: sums come doubled, or as linear outputs take
+ * them. */
 #define NN_TUNED_DEPTHWISE_WORDS (NN_TUNED_WORDS + 6)
 
 /* One of the image's two axes. Outputs lie as far apart in out as inputs in in, or nearer. */

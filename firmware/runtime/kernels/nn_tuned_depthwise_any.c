@@ -149,7 +149,7 @@ static void look(const struct nn_window *w, int32_t row, int32_t column, const i
     }
 }
 
-/* All channels of a pixel. Of an odd number the first quad has some that the second has, too. */
+/* All channels of a pixel. Where they are no multiple of 4, the first two quads share some. */
 static void run_pixel(const struct nn_tuned_depthwise_any *op, const struct view *view,
                       const int8_t *from, int8_t *out)
 {
@@ -186,8 +186,10 @@ void nn_tuned_depthwise_any_s8(const struct nn_tuned_depthwise_any *op, const in
 
     memset(zeros, op->zero, (size_t)w->in_ch);
     for (int32_t i = 0; i < count; i++) {
-        inside[i] = (i / w->filter_w * w->dilation_h * w->in_w + i % w->filter_w * w->dilation_w) *
-                    w->in_ch;
+        const int32_t down = i / w->filter_w * w->dilation_h;
+        const int32_t along = i % w->filter_w * w->dilation_w;
+
+        inside[i] = (down * w->in_w + along) * w->in_ch;
     }
     for (int32_t batch = 0; batch < w->batches; batch++, in += w->in_h * w->in_w * w->in_ch) {
         for (int32_t y = 0; y < w->out_h; y++) {

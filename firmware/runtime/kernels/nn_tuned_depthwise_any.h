@@ -12,12 +12,12 @@ struct nn_tuned_depthwise_any {
     int8_t act_min;
     int8_t act_max;
     int8_t is_linear;        /* outputs are nn_tuned_linear's, with a shift of 8 */
-    const int32_t *quads;    /* For four channels: where their sums start; of each tap the halves
-                              * w0 w2 and w1 w3; multiplier and rounding of each and, if not
-                              * linear, shift. Start and weights are scaled: sums come doubled, or
-                              * as linear outputs take them. The first quad is channels 0 to
-                              * 3, the others are the last ones; of fewer than four channels the
-                              * rest is 0. */
+    const int32_t *quads;    /* For four channels: where their sums start; of each tap the
+                              * halves w0 w2 and w1 w3; multiplier and rounding of each and,
+                              * if not linear, shift. Start and weights are scaled: sums come
+                              * doubled, or as linear outputs take them. The first quad is
+                              * channels 0 to 3, the others are the last ones; of fewer than
+                              * four channels the first one comes again. */
 };
 
 /* in [batches][in_h][in_w][channels], out likewise; scratch two intptr_t for each tap, then a

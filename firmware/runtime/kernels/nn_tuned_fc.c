@@ -4,8 +4,8 @@
 
 #define QUAD 4
 
-/* Sums of four channels, the second and the fourth with 256 of each of their own beside the one
- * before; run_quad adds `steps` > 0 times four inputs and returns the end of the weights. */
+/* Sums of four channels: of a, a + 256 b, c, c + 256 d; run_quad adds `steps` > 0 times four
+ * inputs to each and returns the end of the weights. */
 struct quad {
     int32_t s0, s1, s2, s3;
 };

@@ -104,7 +104,7 @@ finish(const int32_t sums[2], const int32_t *scales, int32_t channel, int is_wid
     "ldm    r1!, {r2, r3, r12}\n\t"       \
     B("r8") B("r9") B("r10") B("r11")
 
-#define RUN_PAIRS(STEP, SIGN, LINE)                                                              \
+#define RUN_PAIRS(STEP, SIGN, LINE)                                                       \
     __asm__ volatile(                                                                     \
         "push   {r7}\n\t" /* the frame pointer of some builds */                          \
         "ldm    r0, {r4-r12}\n\t"                                                         \

@@ -12,14 +12,14 @@ struct nn_tuned_product {
     int32_t out_ch;
     int8_t is_linear;        /* outputs are nn_tuned_linear's, with a shift of 8 for wide
                               * weights; for others 4 for channels a, 12 for channels b */
-    int8_t is_wide;          /* weights as halves, scaled: sums come doubled, or as linear outputs
-                              * take them */
-    const int32_t *pairs;    /* For channels a and b: where the sums of a and of a + 256 b start,
-                              * wide those of a and b; weights, of every k = 0, 1, 4, 5, 8, 9, ...
-                              * the halves a[k] + 256 b[k], a[k+2] + 256 b[k+2], wide a[k],
-                              * a[k+2], b[k], b[k+2]; multiplier, rounding and shift of a, then of
-                              * b. The pair of an odd last channel holds the one before it
-                              * again. */
+    int8_t is_wide;          /* weights as halves of their own, scaled: sums come doubled, or
+                              * as linear outputs take them */
+    const int32_t *pairs;    /* For channels a and b: where the sums of a and of a + 256 b
+                              * start; weights, of every k = 0, 1, 4, 5, 8, 9, ... the halves
+                              * a[k] + 256 b[k] and a[k+2] + 256 b[k+2]; multiplier, rounding
+                              * and shift of a, then of b. Wide: where a and b start; halves
+                              * a[k], a[k+2], b[k], b[k+2]. The pair of an odd last channel
+                              * holds the one before it again. */
 };
 
 /* Columns of n bytes of each of four pixels: per four bytes, two words of each pixel, inputs 0

@@ -70,13 +70,21 @@ def _pairs(p: Dense) -> _Pairs | None:
     if words is None:
         return None
     ends = reach(p, rows)
-    padded = np.pad(rows, ((0, 0), (0, depth(p) - rows.shape[1])))
+    padded = np.pad(rows[:, _gathered(p)], ((0, 0), (0, depth(p) - rows.shape[1])))
     count = len(rows)
     if count == 1:
         padded, words = np.pad(padded, ((1, 0), (0, 0))), np.pad(words, ((1, 0), (0, 0)))
         ends, count = np.pad(ends, ((0, 0), (1, 0))), 2
     order = [*range(count - count % 2), *([count - 2, count - 1] if count % 2 else [])]
     return _Pairs(padded[order], words[order], ends[:, order])
+
+
+def _gathered(p: Dense) -> Array:
+    """The order in which inputs are widened: of each filter row whole words, then what they
+    leave."""
+    run = p.filter_w * p.in_ch if isinstance(p, Conv2D) else p.in_depth
+    inputs = np.arange(p.weights[0].size).reshape(-1, run)
+    return np.hstack([inputs[:, : run & -4].ravel(), inputs[:, run & -4 :].ravel()])
 
 
 def product_pairs(p: Dense, wide: bool) -> tuple[bool, Array]:
@@ -362,7 +370,7 @@ def _columns(p: Dense, board: Board) -> int:
 
 def _conv_scratch(p: Conv2D, board: Board) -> int:
     run = p.filter_w * p.in_ch
-    return _columns(p, board) + PIXELS * (depth(p) + _GROUP if run % _GROUP else run)
+    return _columns(p, board) + PIXELS * (depth(p) if run % _GROUP else run)
 
 
 def _conv_lag(p: Conv2D, board: Board) -> int:
