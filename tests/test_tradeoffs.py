@@ -17,14 +17,17 @@ from support.random_network import Maker, random_network
 from tinyseal.board import load_board
 from tinyseal.errors import PlanError
 from tinyseal.graph.load import load_model
+from tinyseal.graph.lowering import Alias
+from tinyseal.graph.ops import lower
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan import planner
+from tinyseal.plan.choose import candidates
 from tinyseal.plan.cost import code_bytes
 from tinyseal.plan.goal import Goal, Optimise
 from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.planner import draft, plan
-from tinyseal.plan.search import fastest
+from tinyseal.plan.search import NEARLY, fastest
 
 PROJECT = Path(__file__).resolve().parents[1]
 M4 = load_board("qemu-m4")
@@ -45,8 +48,22 @@ def test_each_goal_has_the_least_of_its_own(name):
         Optimise.RAM: lambda p: sum(p.arena_bytes),
     }
     for goal, figure in least.items():
-        assert figure(plans[goal]) == min(figure(p) for p in plans.values())
+        slack = NEARLY if goal is Optimise.SPEED else 1
+        assert figure(plans[goal]) <= slack * min(figure(p) for p in plans.values())
     assert sum(plans[Optimise.RAM].arena_bytes) == plans[Optimise.RAM].arena_lower_bound
+
+
+@pytest.mark.parametrize(("name", "most"), [("ic", 34_000), ("vww", 40_000)])
+def test_what_is_nearly_as_fast_and_smaller_is_taken(name, most):
+    graph = model(name)
+    made = plan(graph, M4)
+    fewest = sum(
+        candidates(lower(graph, op), M4, None)[0].instructions
+        for op in graph.ops
+        if not isinstance(lower(graph, op).params, Alias)
+    )
+    assert sum(made.arena_bytes) <= most
+    assert fewest < made.instructions <= NEARLY * fewest
 
 
 def test_a_budget_is_met_and_less_ram_never_costs_fewer_instructions():

@@ -9,6 +9,7 @@ have no floor and count as 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -19,6 +20,7 @@ from tinyseal.graph.ops.convolution import Conv2D, DepthwiseConv2D
 from tinyseal.graph.ops.fully_connected import FullyConnected
 from tinyseal.graph.ops.pooling import Pool
 from tinyseal.graph.ops.recurrent import GATES, Lstm, Svdf
+from tinyseal.plan.kernels.stream import Stream
 from tinyseal.plan.model import Plan
 
 # Dense: weights and inputs are both used again. Vector: one pixel, each weight is used once.
@@ -151,6 +153,8 @@ def shape_of(params: Params) -> Shape | None:
 
 def floor(params: Params, core: Core) -> float | None:
     """Instructions that one call takes at least; None where no floor is known."""
+    if isinstance(params, Stream):
+        return _sum_of_known([floor(item.params, core) for item in params.layers])
     shape = shape_of(params)
     if shape is None or core not in BLOCKS:
         return None
@@ -161,7 +165,10 @@ def floor(params: Params, core: Core) -> float | None:
 
 def plan_floor(plan: Plan) -> float | None:
     """Of a whole inference: the sum over the layers that have one."""
-    floors = [floor(step.lowered.params, plan.board.core) for step in plan.steps]
+    return _sum_of_known([floor(step.lowered.params, plan.board.core) for step in plan.steps])
+
+
+def _sum_of_known(floors: Sequence[float | None]) -> float | None:
     known = [f for f in floors if f is not None]
     return sum(known) if known else None
 

@@ -37,6 +37,7 @@ from tinyseal.plan.search import (
     fastest,
     least_code,
     smallest_arena,
+    smallest_nearly_as_fast,
     spans_worth_streaming,
     worthwhile,
 )
@@ -44,6 +45,7 @@ from tinyseal.plan.stream import Streams
 
 MAX_INPUTS: Final = 32  # MODEL_MAX_INPUTS
 COPY_VERSION: Final = 1
+SMALL: Final = 16 << 10  # bytes of arena that are not worth the search for fewer
 PREFERENCES: Final[tuple[Prefer, ...]] = get_args(Prefer)
 
 
@@ -108,8 +110,9 @@ def _best(
     def way(first: int, end: int, layer: Layer) -> Way:
         shares = share(graph, [*best[:first], layer, *best[end:]], aliases, PREFERENCES[0])
         width = step_bytes(shares.blocks, first, shares.slides)
-        # A kernel chosen by measurement is best, whatever is estimated of others.
-        least = best[first].instructions if end == first + 1 else 0.0
+        # A kernel chosen by measurement is best, and a stream no faster than its layers,
+        # whatever is estimated of others and of small parts.
+        least = sum(alone.instructions for alone in best[first:end])
         return Way(layer, end, max(layer.instructions, least), width)
 
     @cache
@@ -119,11 +122,13 @@ def _best(
 
     ways = [[way(k, k + 1, layer) for layer in listed] for k, listed in enumerate(layers)]
     made = lay_out(fastest(ways))
-    if not reuse or (made.fits and goal.optimise is not Optimise.RAM):
+    is_ram = goal.optimise is Optimise.RAM
+    is_small = sum(made.arena_bytes) <= SMALL
+    if not reuse or (made.fits and (goal.optimise is Optimise.SIZE or is_small) and not is_ram):
         return made
     budget = sum(made.budgets)
     if streams is not None:
-        limit = None if goal.optimise is Optimise.RAM else budget
+        limit = budget if not made.fits and not is_ram else None
         borders = _border_bytes(share(graph, best, aliases, "never"), len(best))
         for first, end in spans_worth_streaming(ways, borders, streams.allows, limit):
             several = [
@@ -131,8 +136,10 @@ def _best(
                 for item in streams.of(first, end)
             ]
             ways[first] += worthwhile([way(first, end, layer) for layer in several])
-    if goal.optimise is Optimise.RAM:
+    if is_ram:
         return smallest_arena(ways, lay_out)
+    if made.fits:
+        return smallest_nearly_as_fast(ways, lay_out)
     return cheapest_that_fits(ways, lay_out, budget)
 
 

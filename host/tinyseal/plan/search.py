@@ -22,6 +22,7 @@ from tinyseal.plan.lifetimes import Layer
 from tinyseal.plan.model import Plan
 
 MAX_STREAMED: Final = 12  # layers
+NEARLY: Final = 1.002
 MAX_TRIALS: Final = 50  # layouts, so that large networks take bounded work
 
 
@@ -82,6 +83,18 @@ def spans_worth_streaming(
 def fastest(ways: Ways) -> Route:
     """Each layer by itself, with its best kernel."""
     return tuple(listed[0] for listed in ways)
+
+
+def smallest_nearly_as_fast(ways: Ways, lay_out: LayOut) -> Plan:
+    """Of the plans that take at most NEARLY times the fewest instructions, the smallest found."""
+    first = fastest(ways)
+    most = NEARLY * sum(way.cost for way in first)
+    plans = [lay_out(first)]
+    for route in islice(_narrowing(ways, None), MAX_TRIALS):
+        if sum(way.cost for way in route) > most:
+            break
+        plans.append(lay_out(route))
+    return min(plans, key=_size)
 
 
 def cheapest_that_fits(ways: Ways, lay_out: LayOut, budget: int) -> Plan:

@@ -28,10 +28,10 @@ from tinyseal.plan.kernels.stream import Call, Move, Place, Stream
 
 ByElement = Add | Mul | MinMax | Lut
 
-ROWS: Final = (1, 2, 4)  # that a call makes at most
+ROWS: Final = (1, 2, 4, 8)  # that a call makes at most
 SPARE: Final = 6  # rows that line buffers have beyond their need, so that rows move less often
 CALL: Final = 12.0  # instructions
-MOVE: Final = 2.0  # a byte, in a loop of the C library that copies bytes where it is small
+MOVE: Final = 0.6  # a byte, where the C library moves words
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Streams:
         for step, item in enumerate(lowered):
             for index in item.inputs:
                 self._readers.setdefault(index, set()).add(step)
+        self.row_bytes = cache(self._bytes_of_row)
         self.parts = cache(self._parts)
         self._goes_by_rows = cache(self._can_go_by_rows)
 
@@ -79,20 +80,22 @@ class Streams:
         return used_within and not inner & self._shared and len(self._sources(layers)) == 1
 
     def of(self, first: int, end: int) -> Iterator[Lowered]:
-        """Steps `first` to `end` as one, in several ways."""
+        """Steps `first` to `end` as one, in the ways that no other beats in all respects; the
+        fewest instructions first."""
         layers = self._lowered[first:end]
         (source,) = self._sources(layers)
+        schedules = []
         for rows in ROWS:
-            if rows >= self.rows(layers[-1].outputs[0]):
-                return
-            least = _Schedule(self, layers, source, rows)
-            roomy = {index: height + SPARE for index, height in least.heights.items()}
-            for schedule in (least, _Schedule(self, layers, source, rows, roomy)):
-                limit = math.inf
-                while (made := schedule.lowered(limit)) is not None:
-                    yield made
-                    assert isinstance(made.params, Stream)
-                    limit = made.params.scratch - 1
+            if rows < self.rows(layers[-1].outputs[0]):
+                least = _Schedule(self, layers, source, rows)
+                roomy = {index: height + SPARE for index, height in least.heights.items()}
+                schedules += [least, _Schedule(self, layers, source, rows, roomy)]
+        found = [(schedule, need) for schedule in schedules for need in schedule.needs()]
+        kept: list[_Need] = []
+        for schedule, need in sorted(found, key=lambda f: (f[1].instructions, f[1].bytes)):
+            if not any(k.bytes <= need.bytes and k.lag <= need.lag for k in kept):
+                kept.append(need)
+                yield schedule.lowered(need)
 
     @staticmethod
     def _sources(layers: Sequence[Lowered]) -> set[int]:
@@ -111,7 +114,7 @@ class Streams:
     def rows(self, tensor: int) -> int:
         return self._graph.tensor(tensor).shape[1]
 
-    def row_bytes(self, tensor: int) -> int:
+    def _bytes_of_row(self, tensor: int) -> int:
         return self._graph.tensor(tensor).bytes // self.rows(tensor)
 
     def in_place(self, item: Lowered) -> frozenset[int]:
@@ -150,6 +153,16 @@ class _Rows:
     parts: list[_Part]
     sources: tuple[tuple[int, int], ...]
     target: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Need:
+    """What a stream takes: bytes, of which so many are scratch, and instructions."""
+
+    bytes: int
+    scratch: int
+    lag: int
+    instructions: float
 
 
 @dataclass(frozen=True)
@@ -192,6 +205,10 @@ class _Schedule:
         self._written = 0  # bytes of the output
         self._lag = 0
         self._make(layers[-1], streams.rows(self._sink))
+        self._starts, self._lines = {}, 0  # of the line buffers, and bytes of them all
+        for home, height in self.heights.items():
+            self._starts[home] = self._lines
+            self._lines += align_up(height * streams.row_bytes(home))
 
     def _homes(self) -> dict[int, int]:
         """Of each tensor, the one in whose memory it is: where an operator works in place, what
@@ -273,39 +290,62 @@ class _Schedule:
         home = self._home.get(tensor, tensor)
         return home, (row - self._base.get(home, 0)) * self._streams.row_bytes(home)
 
-    def lowered(self, limit: float) -> Lowered | None:
-        """The stream as a layer, with the fastest kernels whose scratch is within `limit` bytes;
-        None if a call has no such kernel."""
-        starts, lines = {}, 0
-        for home, height in self.heights.items():
-            starts[home] = lines
-            lines += align_up(height * self._streams.row_bytes(home))
+    def needs(self) -> Iterator[_Need]:
+        """With the fastest kernels of all, and with ever less scratch."""
+        uses: dict[int, tuple[list[_Part], int]] = {}
+        moves = 0.0
+        for made in self._calls:
+            if isinstance(made, _Keep):
+                moves += CALL + MOVE * made.bytes
+            else:
+                _, count = uses.get(id(made.parts), ([], 0))
+                uses[id(made.parts)] = made.parts, count + 1
+        limit = math.inf
+        while True:
+            chosen = [(_within(parts, limit), count) for parts, count in uses.values()]
+            some = [(part, count) for part, count in chosen if part is not None]
+            if len(some) < len(chosen):
+                return
+            scratch = max(part.scratch for part, _ in some)
+            cost = moves + sum(count * (CALL + part.instructions) for part, count in some)
+            yield _Need(self._lines + scratch, scratch, self._lag, cost)
+            limit = scratch - 1
+
+    def lowered(self, need: _Need) -> Lowered:
+        """The stream as a layer, within `need`."""
 
         def place(at: tuple[int, int]) -> Place:
             home, offset = at
-            if home in starts:
-                return Place("lines", starts[home] + offset)
+            if home in self._starts:
+                return Place("lines", self._starts[home] + offset)
             return Place("input" if home == self._source else "output", offset)
 
         calls: list[Call | Move] = []
-        scratch, cost = 0, 0.0
         for made in self._calls:
             if isinstance(made, _Keep):
-                target = place((made.home, 0))
-                calls.append(Move(place((made.home, made.offset)), target, made.bytes))
-                cost += CALL + MOVE * made.bytes
+                source, target = (place((made.home, offset)) for offset in (made.offset, 0))
+                calls.append(Move(source, target, made.bytes))
             else:
-                part = next((part for part in made.parts if part.scratch <= limit), None)
-                if part is None:
-                    return None
+                part = _within(made.parts, need.scratch)
+                assert part is not None
                 sources = tuple(map(place, made.sources))
                 target = place(made.target)
                 calls.append(Call(made.lowered, part.params, part.kernel, sources, target))
-                scratch = max(scratch, part.scratch)
-                cost += CALL + part.instructions
-        params = Stream(tuple(self._layers), tuple(calls), lines, scratch, self._lag, cost)
+        params = Stream(
+            tuple(self._layers),
+            tuple(calls),
+            self._lines,
+            need.scratch,
+            self._lag,
+            need.instructions,
+        )
         last = self._layers[-1]
         return Lowered(last.op, params, (self._source,), last.outputs)
+
+
+def _within(parts: Sequence[_Part], limit: float) -> _Part | None:
+    """The fastest whose scratch is within `limit` bytes."""
+    return next((part for part in parts if part.scratch <= limit), None)
 
 
 def _seen(item: Lowered, first: int, end: int) -> tuple[int, int]:
