@@ -37,4 +37,16 @@ static inline int32_t nn_scale_saturate(int32_t a)
 #endif
 }
 
+/* To act_min..act_max within int8_t. */
+static inline __attribute__((always_inline)) int8_t nn_scale_clamp(int32_t a, int32_t act_min,
+                                                                   int32_t act_max)
+{
+    const int32_t x = nn_scalar_saturate(a);
+
+    if (act_min == INT8_MIN && act_max == INT8_MAX) {
+        return (int8_t)x;
+    }
+    return (int8_t)(x < act_min ? act_min : x > act_max ? act_max : x);
+}
+
 #endif

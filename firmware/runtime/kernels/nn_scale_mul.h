@@ -31,12 +31,8 @@ nn_scale_mul_s8(const struct nn_scale_mul *op, const struct nn_walk *walk, const
         for (int32_t i = 0; i < walk->row; i++) {
             const int32_t p = walk->a_step ? x[i] + op->a_offset : first_x;
             const int32_t q = walk->b_step ? y[i] + op->b_offset : first_y;
-            int32_t r = nn_scalar_saturate(nn_scale(p * q, &op->by));
 
-            if (op->act_min > INT8_MIN || op->act_max < INT8_MAX) {
-                r = r < op->act_min ? op->act_min : r > op->act_max ? op->act_max : r;
-            }
-            out[i] = (int8_t)r;
+            out[i] = nn_scale_clamp(nn_scale(p * q, &op->by), op->act_min, op->act_max);
         }
         out += walk->row;
     } while (walk->rank && nn_walk_next(walk, &at));

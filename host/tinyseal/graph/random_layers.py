@@ -239,10 +239,11 @@ class _Layers:
         self._layer(OpKind.FULLY_CONNECTED, x, weights, 0, shape, attrs)
 
     def _add(self, x: Tensor) -> None:
-        """x and another input, or x twice."""
+        """x and another input, of its shape or of a value a channel, or x twice."""
         y = x
         if self._chance(0.8):
-            y = self._activation(x.shape, 0.05 * 2.0 ** self.rng.uniform(-3, 3))
+            shape = x.shape if self._chance(0.6) else (1, 1, 1, x.shape[3])
+            y = self._activation(shape, 0.05 * 2.0 ** self.rng.uniform(-3, 3))
             self.inputs.append(y.index)
         assert x.quant is not None and y.quant is not None
         wild = 8.0 if self._chance(0.15) else 1.0

@@ -77,7 +77,8 @@ _MLA: Final[dict[Shape, Block]] = {
     "vector": Block(9 / 4, 9.0),  # 4 channels: 5 LDRSB, 4 MLA
     "depthwise": Block(12 / 9, 9.0),  # weights stay in registers; a column of 3 inputs, 9 MLA
     "pool": Block(2.0, 6.0),
-    "add": Block(0.0, 20.0),
+    # 2 LDRB, 2 LDR from tables, ADD, LSL, SMULL, 2 ADD, ASR, SSAT, STRB.
+    "add": Block(0.0, 12.0),
     # 2 LDRSB, 2 ADD, MUL, LSL, SMULL, 2 ADD, ASR, SSAT, STRB.
     "mul": Block(0.0, 12.0),
 }
@@ -89,7 +90,9 @@ _RV32: Final[dict[Shape, Block]] = {
     "vector": Block(25 / 8, 9.0),  # 8 channels: 9 LB, 8 MUL, 8 ADD
     "depthwise": Block(21 / 9, 9.0),  # weights stay in registers; 3 LB, 9 MUL, 9 ADD
     "pool": Block(2.0, 8.0),
-    "add": Block(0.0, 30.0),
+    # 2 LBU, 2 SLLI, 2 ADD, 2 LW from tables, ADD, SLLI, MULH, SRAI, 2 ADD, SRAI, a compare of 2,
+    # SB.
+    "add": Block(0.0, 18.0),
     # 2 LB, 2 ADDI, MUL, SLLI, MULH, SRAI, 2 ADD, SRAI, a compare of 2, SB.
     "mul": Block(0.0, 14.0),
 }
@@ -102,7 +105,7 @@ _THUMB1: Final[dict[Shape, Block]] = {
     # A column of 3 LDRSB; its products each overwrite a weight: 9 MOV or LDR, 9 MULS, 9 ADDS.
     "depthwise": Block(30 / 9, 11.0),
     "pool": Block(2.0, 10.0),
-    "add": Block(0.0, 60.0),
+    "add": Block(0.0, 33.0),
     "mul": Block(0.0, 30.0),
 }
 _XTENSA: Final[dict[Shape, Block]] = {
@@ -113,7 +116,7 @@ _XTENSA: Final[dict[Shape, Block]] = {
     "vector": Block(15 / 4, 11.0),  # 4 channels: 5 L8UI, 2 shifts, 4 MULL, 4 ADD
     "depthwise": Block(27 / 9, 11.0),  # weights stay in registers; 3 L8UI, 6 shifts, 9 MULL, 9 ADD
     "pool": Block(2.0, 8.0),
-    "add": Block(0.0, 60.0),
+    "add": Block(0.0, 33.0),
     "mul": Block(0.0, 30.0),
 }
 BLOCKS: Final[dict[Core, dict[Shape, Block]]] = {
