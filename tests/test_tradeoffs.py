@@ -26,8 +26,10 @@ from tinyseal.plan.choose import candidates
 from tinyseal.plan.cost import code_bytes
 from tinyseal.plan.goal import Goal, Optimise
 from tinyseal.plan.kernels import KernelSet
+from tinyseal.plan.kernels.stream import Stream
 from tinyseal.plan.planner import draft, plan
 from tinyseal.plan.search import NEARLY, fastest
+from tinyseal.plan.tuning import Measured, Tuning, shape_key
 
 PROJECT = Path(__file__).resolve().parents[1]
 M4 = load_board("qemu-m4")
@@ -64,6 +66,10 @@ def test_what_is_nearly_as_fast_and_smaller_is_taken(name, most):
     )
     assert sum(made.arena_bytes) <= most
     assert fewest < made.instructions <= NEARLY * fewest
+    measured = Tuning({shape_key(made.steps[0].lowered.params): Measured("nn_conv_s8")})
+    tuned = plan(graph, M4, goal=Goal(tuning=measured))
+    assert tuned.steps[0].is_tuned and tuned.macs == made.macs
+    assert not any(isinstance(step.lowered.params, Stream) for step in tuned.steps)
 
 
 def test_a_budget_is_met_and_less_ram_never_costs_fewer_instructions():

@@ -123,8 +123,11 @@ def _best(
     ways = [[way(k, k + 1, layer) for layer in listed] for k, listed in enumerate(layers)]
     made = lay_out(fastest(ways))
     is_ram = goal.optimise is Optimise.RAM
-    is_small = sum(made.arena_bytes) <= SMALL
-    if not reuse or (made.fits and (goal.optimise is Optimise.SIZE or is_small) and not is_ram):
+    # What was measured of layers alone is no measure of a stream of them.
+    is_enough = (
+        goal.optimise is Optimise.SIZE or sum(made.arena_bytes) <= SMALL or bool(goal.tuning.layers)
+    )
+    if not reuse or (made.fits and is_enough and not is_ram):
         return made
     budget = sum(made.budgets)
     if streams is not None:
