@@ -29,7 +29,12 @@ from tinyseal.plan.kernels import KernelSet
 KWS = ROOT / "models/kws_int8.tflite"
 BINARY = ROOT / "models/digits_binary.tflite"
 SVDF = ROOT / "tests/corpus/svdf.tflite"
-OTHERS = [BINARY, *(ROOT / f"tests/corpus/{n}.tflite" for n in ("svdf", "quantize", "dequantize"))]
+IC = ROOT / "models/ic_int8.tflite"  # with layers that are streamed
+OTHERS = [
+    BINARY,
+    IC,
+    *(ROOT / f"tests/corpus/{n}.tflite" for n in ("svdf", "quantize", "dequantize")),
+]
 M4 = "-mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16"
 PLATFORMIO = """
 [platformio]
