@@ -13,18 +13,18 @@ from typing import Any, Final
 
 import pytest
 
-from tinyseal.board import load_board
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, Request
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.flasher import flash
 from tinyseal.device.labgrid import Borrowed, borrow
 from tinyseal.device.links import Link, quiet_libraries
 from tinyseal.device.rigs import BENCH, load_bench, serial_ports
-from tinyseal.device.virtual import VirtualBoard, start
 from tinyseal.errors import DeviceError, ToolError
 from tinyseal.graph.ir import Graph
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
+from tinyseal.profiles import load_board
+from tinyseal.virtual.boards import VirtualBoard, start
 
 BOOT_SECONDS: Final = 20.0
 
@@ -119,7 +119,7 @@ class Station:
         else:
             if self._machine.radio is None:
                 pytest.skip("this board has no radio")
-            from tinyseal.device.air import on_air
+            from tinyseal.virtual.air import on_air
 
             with on_air({"tinyseal": (self._machine.radio, baud)}) as air:
                 yield Link("tinyseal", is_ble=True, hci=air.hci)

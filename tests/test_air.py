@@ -23,7 +23,9 @@ from smpclient.transport.serial import SMPSerialTransport
 from support.boards import firmware
 from support.ota import ota, write_set
 from tinyseal.build.firmware import ROOT
-from tinyseal.device.air import (
+from tinyseal.device.client import Client, open_port
+from tinyseal.errors import DeviceError
+from tinyseal.virtual.air import (
     CHARACTERISTIC,
     MAX_PACKET_BYTES,
     SERVICE,
@@ -31,9 +33,7 @@ from tinyseal.device.air import (
     Packets,
     on_air,
 )
-from tinyseal.device.client import Client, open_port
-from tinyseal.device.virtual import start
-from tinyseal.errors import DeviceError
+from tinyseal.virtual.boards import start
 
 SMALL = Path("tests/corpus/chain.tflite")
 KWS = Path("models/kws_int8.tflite")

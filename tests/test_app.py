@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT, THIRD_PARTY
 from tinyseal.build.third_party import monocypher
 from tinyseal.codegen.firmware import generate_board_config
@@ -20,6 +19,7 @@ from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
 
 MODEL = ROOT / "models/ad_int8.tflite"
 FIRMWARE = ROOT / "firmware"

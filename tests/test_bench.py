@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tinyseal.board import Core, load_board
+from tinyseal.bench.cycles import layer_cycles
+from tinyseal.bench.inference import LayerRow, Row, ratios
+from tinyseal.board import Core
 from tinyseal.cli.bench import default_sets
 from tinyseal.cli.bench_plot import draw
-from tinyseal.device.bench import LayerRow, Row, ratios
-from tinyseal.device.cycles import layer_cycles
-from tinyseal.device.icount import Counts, InstructionCounter, find_marks
-from tinyseal.device.virtual import power_up
 from tinyseal.errors import DeviceError
 from tinyseal.plan.cycles import TIMINGS, Kind, classify
+from tinyseal.profiles import load_board
+from tinyseal.virtual.boards import power_up
+from tinyseal.virtual.icount import Counts, InstructionCounter, find_marks
 
 PROJECT = Path(__file__).resolve().parents[1]
 PLUGINS = PROJECT / "build" / "icount"

@@ -12,7 +12,6 @@ import pytest
 
 from support.boards import booted, firmware
 from support.host_capsule import HostCapsule
-from tinyseal.board import load_board
 from tinyseal.cli.run import sample_inputs
 from tinyseal.errors import ModelError, ToolError
 from tinyseal.graph.bits import pack, tail_is_clear, unpack, word_count
@@ -37,6 +36,7 @@ from tinyseal.optimise import layers as net
 from tinyseal.optimise.binarise import binarise
 from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
 
 HOST = load_board("host")
 M55 = load_board("qemu-m55")  # binary layers by vector, here in the compiler's

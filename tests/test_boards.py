@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tinyseal.board import BOARDS_DIR, board_names, load_board
+from tinyseal.board import BOARDS_DIR
 from tinyseal.cli import app
 from tinyseal.errors import BoardError
+from tinyseal.profiles import board_names, load_board
 
 GOOD = """
 name = "toy"

@@ -8,8 +8,9 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from support.boards import firmware
-from tinyseal.board import Board, Core, board_names, load_board
+from tinyseal.board import Board, Core
 from tinyseal.build.firmware import ROOT
+from tinyseal.profiles import board_names, load_board
 
 SMALL = Path("tests/corpus/chain.tflite")
 M4_BYTES = 16 * 1024

@@ -12,11 +12,12 @@ from elftools.elf.elffile import ELFFile
 
 from support.boards import firmware
 from support.chain import running, signed
-from tinyseal.board import Core, board_names, load_board
+from tinyseal.board import Core
 from tinyseal.build.firmware import ROOT
-from tinyseal.device.qemu import QemuBoard
 from tinyseal.package.keys import DEV_ENCRYPT, load_key
 from tinyseal.package.provision import Identity, storage_image
+from tinyseal.profiles import board_names, load_board
+from tinyseal.virtual.qemu import QemuBoard
 
 SMALL = Path("tests/corpus/chain.tflite")
 PATTERN = struct.pack("<I", 0x5AC35AC3)  # firmware/hal/stack.c

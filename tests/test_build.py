@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tinyseal.board import load_board
 from tinyseal.build.firmware import link
 from tinyseal.build.native import compile_native
 from tinyseal.errors import BuildError
+from tinyseal.profiles import load_board
 
 PROJECT = Path(__file__).resolve().parents[1]
 FOLDERS = ("boards", "codegen_templates", "firmware", "host", "keys")

@@ -22,11 +22,9 @@ from support.boards import firmware
 from support.chain import signed
 from support.ota import ota, write_set
 from tinyseal.build.firmware import ROOT
-from tinyseal.device.air import on_air
 from tinyseal.device.links import Link
 from tinyseal.device.ota import update
 from tinyseal.device.smp import SmpDevice
-from tinyseal.device.virtual import start
 from tinyseal.errors import FleetError
 from tinyseal.fleet.campaign import Runner
 from tinyseal.fleet.database import open_database
@@ -36,6 +34,8 @@ from tinyseal.fleet.records import Attempt
 from tinyseal.fleet.report import as_html, read_report
 from tinyseal.package.sign import parse_version
 from tinyseal.package.update import read_set
+from tinyseal.virtual.air import on_air
+from tinyseal.virtual.boards import start
 
 SMALL = Path("tests/corpus/chain.tflite")
 FAST = "host"

@@ -11,11 +11,11 @@ import pytest
 
 from support.tflite_builder import ModelBuilder
 from tinyseal import cli
-from tinyseal.board import board_names, load_board
 from tinyseal.build.firmware import BUILD
 from tinyseal.codegen.generate import generate_capsule
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import board_names, load_board
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 

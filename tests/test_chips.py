@@ -16,22 +16,22 @@ from intelhex import IntelHex
 from support.boards import firmware
 from support.chain import running, signed, write_flash
 from support.ota import ota, write_set
-from tinyseal.board import board_names, load_board
 from tinyseal.build import firmware_elf
 from tinyseal.build.firmware import ROOT, hal_folders
 from tinyseal.codegen.firmware import bootloader_place
-from tinyseal.device.chips.chip import Stopped
-from tinyseal.device.chips.nor import Nor, NorLine
-from tinyseal.device.chips.nrf52840 import Nrf52840
-from tinyseal.device.chips.stm32 import Stm32F405, Stm32H743, Stm32L475
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.flash_file import elf_bytes, open_flash
-from tinyseal.device.unicorn_board import ram_of
-from tinyseal.device.virtual import power_up, start
 from tinyseal.errors import DeviceError
 from tinyseal.package.merge import place, to_hex
 from tinyseal.package.sign import parse_version
 from tinyseal.package.staging import HEADER, MAGIC, RECORD, to_raw
+from tinyseal.profiles import board_names, load_board
+from tinyseal.virtual.boards import power_up, start
+from tinyseal.virtual.chips.chip import Stopped
+from tinyseal.virtual.chips.nor import Nor, NorLine
+from tinyseal.virtual.chips.nrf52840 import Nrf52840
+from tinyseal.virtual.chips.stm32 import Stm32F405, Stm32H743, Stm32L475
+from tinyseal.virtual.flash_file import elf_bytes, open_flash
+from tinyseal.virtual.unicorn_board import ram_of
 
 SMALL = Path("tests/corpus/chain.tflite")
 BOARDS = [b.name for b in map(load_board, board_names()) if b.runner and b.runner.kind == "unicorn"]

@@ -8,13 +8,13 @@ import pytest
 from support.host_capsule import HostCapsule, cmsis_nn_arguments
 from support.judge import sample_inputs
 from support.random_network import Maker
-from tinyseal.board import load_board
+from tinyseal.bench.inference import bench
 from tinyseal.build.firmware import Request
-from tinyseal.device.bench import bench
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
 
 PROJECT = Path(__file__).resolve().parents[1]
 MODELS = PROJECT / "build" / "tests"

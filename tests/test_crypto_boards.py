@@ -13,10 +13,10 @@ from contextlib import contextmanager
 import pytest
 
 from test_crypto import ED25519_BAD, ED25519_GOOD, cavp, wycheproof
-from tinyseal.board import load_board
 from tinyseal.build.firmware_elf import cryptotest
 from tinyseal.device.client import Client, RefusedError, open_port
-from tinyseal.device.virtual import power_up
+from tinyseal.profiles import load_board
+from tinyseal.virtual.boards import power_up
 
 BOARDS = ["qemu-m0", "qemu-m4", "qemu-rv32", "qemu-xtensa"]
 OF_BOOTLOADER = ["qemu-m0", "qemu-m4", "qemu-rv32", "qemu-xtensa"]

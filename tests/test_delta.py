@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.native import compile_native
 from tinyseal.build.third_party import monocypher
@@ -22,6 +21,7 @@ from tinyseal.errors import ImageError
 from tinyseal.package import delta
 from tinyseal.package.keys import DEV_ENCRYPT, DEV_SIGN, Use, load_private
 from tinyseal.package.sign import SignRequest, parse_version, sign_image
+from tinyseal.profiles import load_board
 
 M4, M33 = load_board("qemu-m4"), load_board("qemu-m33")
 DONE, HUNGRY = 3, 1

@@ -9,13 +9,13 @@ from support.dense_cases import CASES
 from support.host_capsule import HostCapsule
 from support.judge import assert_matches_tflm
 from support.tflite_builder import ModelBuilder
-from tinyseal.board import load_board
 from tinyseal.errors import ModelError, UnsupportedError
 from tinyseal.graph.ops import lower
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 OPS_A_MODEL = 12

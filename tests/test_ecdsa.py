@@ -18,7 +18,6 @@ from support.chain import running, signed, tampered
 from test_boot import APP, EKEY, ESIGNATURE, ETLV, EUNPROTECTED, GOOD, Device, build_driver, make
 from test_crypto import wycheproof
 from test_crypto_boards import Board, served
-from tinyseal.board import load_board
 from tinyseal.build.firmware import P256_M_FLAGS, ROOT, THIRD_PARTY
 from tinyseal.build.native import compile_native
 from tinyseal.build.third_party import monocypher, p256_m
@@ -27,6 +26,7 @@ from tinyseal.errors import KeyFileError, UsageError
 from tinyseal.package.keys import DEV_SIGN, DEV_SIGN_P256, Algorithm, Use, create_key, load_key
 from tinyseal.package.mcuboot import Tlv, read_image
 from tinyseal.package.verify import Outcome, judge
+from tinyseal.profiles import load_board
 
 SMALL = Path("tests/corpus/chain.tflite")
 VECTORS = "ecdsa_secp256r1_sha256_test.json"

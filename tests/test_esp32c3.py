@@ -10,12 +10,12 @@ import pytest
 
 from support.boards import booted, firmware
 from tinyseal.build.firmware import ROOT
-from tinyseal.device.chips.esp32c3 import Stopped, load_rom_image
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.virtual import start
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.samples import sample_inputs
+from tinyseal.virtual.boards import start
+from tinyseal.virtual.chips.esp32c3 import Stopped, load_rom_image
 
 SMALL = Path("tests/corpus/chain.tflite")
 

@@ -6,12 +6,12 @@ import pytest
 from support.host_capsule import HostCapsule
 from support.judge import Tflm
 from support.tflite_builder import ModelBuilder
-from tinyseal.board import load_board
 from tinyseal.errors import UnsupportedError
 from tinyseal.graph.ops import lower
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
 
 BYTES = np.arange(-128, 128, dtype=np.int8)
 PAIRS = np.meshgrid(BYTES, BYTES)

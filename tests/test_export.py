@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from support.platformio import PlatformIo
-from tinyseal.board import BOARDS_DIR, load_board
+from tinyseal.board import BOARDS_DIR
 from tinyseal.build.export import library_files, plan_export
 from tinyseal.build.firmware import BUILD, ROOT, WARNINGS
 from tinyseal.cli import app
@@ -25,6 +25,7 @@ from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.samples import sample_inputs
 from tinyseal.plan.kernels import KernelSet
+from tinyseal.profiles import load_board
 
 KWS = ROOT / "models/kws_int8.tflite"
 BINARY = ROOT / "models/digits_binary.tflite"

@@ -11,9 +11,9 @@ from elftools.elf.elffile import ELFFile
 from typer.testing import CliRunner
 
 from tinyseal.cli import app
-from tinyseal.device import faults
-from tinyseal.device.faults import Fault, Kind, Outcome, Second, Target
 from tinyseal.errors import BoardError, DeviceError
+from tinyseal.torture import faults
+from tinyseal.torture.faults import Fault, Kind, Outcome, Second, Target
 
 NAIVE = Path(__file__).parent / "naive_boot"
 SLOT = 0x8000

@@ -20,11 +20,11 @@ from support.boards import VIRTUAL, booted, firmware, scons
 from support.tflite_builder import ModelBuilder
 from tinyseal.build.firmware import ROOT
 from tinyseal.device.client import Client, RefusedError, open_port
-from tinyseal.device.virtual import start
 from tinyseal.errors import DeviceError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.samples import sample_inputs
+from tinyseal.virtual.boards import start
 
 AD = Path("models/ad_int8.tflite")
 KWS = Path("models/kws_int8.tflite")
@@ -253,7 +253,7 @@ def test_qemu_ends_with_a_killed_tool():
     request = firmware("qemu-m4", AD)
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from tinyseal.board import load_board; from tinyseal.device.virtual import power_up\n"
+        "from tinyseal.board import load_board; from tinyseal.virtual.boards import power_up\n"
         "q = power_up(load_board('qemu-m4'), Path(sys.argv[1])); print(q.pid, flush=True)\n"
         "time.sleep(60)\n"
     )

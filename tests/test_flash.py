@@ -16,12 +16,13 @@ from intelhex import IntelHex
 from serial.tools.list_ports_common import ListPortInfo
 from typer.testing import CliRunner
 
-from tinyseal.board import BOARDS_DIR, board_names, load_board
+from tinyseal.board import BOARDS_DIR
 from tinyseal.cli import app
 from tinyseal.device.flasher import flash, flash_command
 from tinyseal.device.usb import check_port, find_drive, find_port, serial_number
 from tinyseal.errors import BoardError, DeviceError, ImageError, ToolError
 from tinyseal.package.uf2 import to_uf2
+from tinyseal.profiles import board_names, load_board
 
 NOBODY = 65534
 ESPTOOL = """

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tinyseal.board import Board, board_names, load_board
+from tinyseal.board import Board
 from tinyseal.build.firmware_elf import flashtest
 from tinyseal.device.client import Client, RefusedError, open_port
-from tinyseal.device.flash_file import prepare_flash
-from tinyseal.device.virtual import power_up
 from tinyseal.errors import DeviceError
+from tinyseal.profiles import board_names, load_board
+from tinyseal.virtual.boards import power_up
+from tinyseal.virtual.flash_file import prepare_flash
 
 BOARDS = [b for b in map(load_board, board_names()) if b.runner]
 KEEPING = [b for b in BOARDS if b.runner.flash_file_bytes]

@@ -15,8 +15,8 @@ from support.boards import firmware
 from support.chain import running
 from tinyseal.build.firmware import ROOT
 from tinyseal.cli import app
-from tinyseal.device.flash_file import prepare_flash
 from tinyseal.package.keys import DEV_ENCRYPT, DEV_SIGN, load_key
+from tinyseal.virtual.flash_file import prepare_flash
 
 SOURCE = ROOT / "tests" / "foreign" / "foreign.c"
 SMALL = Path("tests/corpus/chain.tflite")

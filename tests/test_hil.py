@@ -15,15 +15,15 @@ from serial.tools.list_ports_common import ListPortInfo
 from typer.testing import CliRunner
 
 from support.boards import firmware, scons
-from tinyseal.board import load_board
 from tinyseal.build.firmware import BUILD, ROOT, Request
 from tinyseal.cli import app
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.flasher import flash
 from tinyseal.device.hil import Job, run_jobs
 from tinyseal.device.rigs import BENCH, Rig, load_bench
-from tinyseal.device.virtual import start
 from tinyseal.errors import BoardError, DeviceError, UsageError
+from tinyseal.profiles import load_board
+from tinyseal.virtual.boards import start
 
 AD = Path("models/ad_int8.tflite")
 VWW = Path("models/vww_int8.tflite")

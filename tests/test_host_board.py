@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from support.boards import firmware
-from tinyseal.board import load_board
+from tinyseal.bench.inference import bench
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.firmware_elf import flashtest
-from tinyseal.device.bench import bench
 from tinyseal.device.client import Client, RefusedError, open_port
-from tinyseal.device.flash_file import prepare_flash
-from tinyseal.device.host import HostBoard
-from tinyseal.device.virtual import power_up, start
 from tinyseal.errors import DeviceError
+from tinyseal.profiles import load_board
+from tinyseal.virtual.boards import power_up, start
+from tinyseal.virtual.flash_file import prepare_flash
+from tinyseal.virtual.host import HostBoard
 
 SMALL = Path("tests/corpus/chain.tflite")
 BOARD = load_board("host")

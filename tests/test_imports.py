@@ -9,7 +9,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "host" / "tinyseal"
 # Two of one rank are modules of the top level; `cli` sits on everything.
 ORDER = [
     "errors",
+    "strict",
     "board",
+    "profiles",
     "graph",
     "optimise",
     "plan",
@@ -17,11 +19,14 @@ ORDER = [
     "build",
     "package",
     "device",
+    "virtual",
+    "bench",
+    "torture",
     "fleet",
     "cli",
 ]
 TOUCHES = {"serial", "subprocess", "socket"}  # opened only at the edge
-EDGE = {"build", "device", "fleet", "cli"}
+EDGE = {"build", "device", "virtual", "bench", "torture", "fleet", "cli"}
 
 
 def room(path: Path) -> str:

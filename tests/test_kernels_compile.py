@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyseal.board import board_names, load_board
+from tinyseal.profiles import board_names, load_board
 
 RUNTIME = Path(__file__).resolve().parents[1] / "firmware/runtime"
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wmissing-prototypes", "-Werror"]

@@ -18,8 +18,8 @@ from tinyseal.build.firmware import ROOT
 from tinyseal.cli import app
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.labgrid import RemoteLine, borrow
-from tinyseal.device.virtual import start
 from tinyseal.errors import DeviceError
+from tinyseal.virtual.boards import start
 
 SMALL = Path("tests/corpus/chain.tflite")
 BENCH = '[[rig]]\nname = "far"\nboard = "host"\nlabgrid = "desk"\n'

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from support.boards import firmware
-from tinyseal.board import load_board
+from tinyseal.bench.link import bench_link
 from tinyseal.build.firmware import ROOT, Request
-from tinyseal.device import link_torture
-from tinyseal.device.bad_link import BadLink, Faults
 from tinyseal.device.client import open_port
-from tinyseal.device.link_bench import bench_link
-from tinyseal.device.link_torture import WORST, torture_link, troubles
 from tinyseal.errors import DeviceError
+from tinyseal.profiles import load_board
+from tinyseal.torture import link as link_torture
+from tinyseal.torture.link import WORST, torture_link, troubles
+from tinyseal.virtual.bad_link import BadLink, Faults
 
 SMALL = Path("tests/corpus/chain.tflite")
 KWS = Path("models/kws_int8.tflite")

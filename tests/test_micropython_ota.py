@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from support.judge import sample_inputs
 from support.micropython import Qemu, Unix, literals, modules_folder
-from tinyseal.board import load_board
 from tinyseal.build.export import plan_export
 from tinyseal.build.firmware import ROOT, THIRD_PARTY
 from tinyseal.build.micropython import arch_for, build_native
@@ -27,6 +26,7 @@ from tinyseal.package.keys import DEV_SIGN, create_key, load_key
 from tinyseal.package.mcuboot import Version
 from tinyseal.package.sign import SignRequest, sign_image, sign_mpy
 from tinyseal.plan.kernels import KernelSet
+from tinyseal.profiles import load_board
 
 CORPUS = ROOT / "tests" / "corpus"
 # Two models of one name and one input, so that the output tells which one runs.

@@ -6,13 +6,13 @@ import pytest
 from support.host_capsule import HostCapsule
 from support.judge import sample_inputs
 from support.tflite_builder import ModelBuilder
-from tinyseal.board import load_board
 from tinyseal.errors import UnsupportedError
 from tinyseal.graph.lowering import Alias
 from tinyseal.graph.ops import lower
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
 
 ELLIPSIS, NEW = ..., np.newaxis
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from support.tuned import run_chains, run_layers
-from tinyseal.board import load_board
+from tinyseal.bench.inference import bench
 from tinyseal.build.firmware import Request
-from tinyseal.device.bench import bench
-from tinyseal.device.kernels import torture_kernels
 from tinyseal.plan.kernels import KernelSet, mve, sums
+from tinyseal.profiles import load_board
+from tinyseal.torture.kernels import torture_kernels
 
 M55 = load_board("qemu-m55")
 # Sums of a repeated operand have no vectors; random layers have no signs: tests/test_binary.py.

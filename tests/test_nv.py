@@ -9,11 +9,11 @@ import zlib
 import pytest
 from typer.testing import CliRunner
 
-from tinyseal.board import board_names, load_board
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.native import compile_native
 from tinyseal.cli import app
-from tinyseal.device.power import SCENARIOS, simulator
+from tinyseal.profiles import board_names, load_board
+from tinyseal.torture.power import SCENARIOS, simulator
 
 FOLDERS = [ROOT / "firmware" / name for name in ("hal", "nv", "sim")]
 GEOMETRIES = [(64, 1), (128, 4), (256, 8), (1024, 16), (512, 32), (4096, 4)]

@@ -11,17 +11,17 @@ from typer.testing import CliRunner
 from support.boards import scons
 from support.metered import reached_by
 from support.observed import DEVICE_ID, DEVICE_KEY, OWNER
-from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.build.size import measure_images
 from tinyseal.cli import app
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.virtual import power_up
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference_statistics import quantised
 from tinyseal.package.files import write_secret
 from tinyseal.package.merge import place, to_hex
 from tinyseal.package.provision import Identity, counter_image, storage_image
+from tinyseal.profiles import load_board
+from tinyseal.virtual.boards import power_up
 
 MODEL = "models/digits_int8.tflite"
 WINDOW = 8

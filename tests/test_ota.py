@@ -24,15 +24,15 @@ from support.boards import firmware, scons
 from support.chain import signed
 from support.ota import Relay, ota, write_set
 from tinyseal.build.firmware import BUILD, ROOT
-from tinyseal.device.air import on_air
 from tinyseal.device.client import Client, open_port
 from tinyseal.device.links import Link
 from tinyseal.device.ota import update
 from tinyseal.device.smp import SmpDevice
-from tinyseal.device.virtual import start
 from tinyseal.package.delta import make_patch
 from tinyseal.package.sign import parse_version
 from tinyseal.package.update import read_set
+from tinyseal.virtual.air import on_air
+from tinyseal.virtual.boards import start
 
 SMALL = Path("tests/corpus/chain.tflite")
 XIP = "qemu-m4"

@@ -19,7 +19,7 @@ from click.testing import CliRunner as ClickRunner
 from imgtool.main import imgtool as imgtool_cli
 from intelhex import IntelHex
 
-from tinyseal.board import HEADER_BYTES, board_names, load_board, trailer_bytes
+from tinyseal.board import HEADER_BYTES, trailer_bytes
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.native import compile_native
 from tinyseal.build.third_party import monocypher
@@ -58,6 +58,7 @@ from tinyseal.package.sign import (
     slot_of,
 )
 from tinyseal.package.verify import Judgement, Outcome, judge, signed_part
+from tinyseal.profiles import board_names, load_board
 
 BOARDS = [load_board(name) for name in board_names() if load_board(name).flash]
 M4 = load_board("qemu-m4")

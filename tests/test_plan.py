@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.host_capsule import HostCapsule
-from tinyseal.board import Memory, load_board
+from tinyseal.board import Memory
 from tinyseal.errors import PlanError
 from tinyseal.graph.ir import (
     ArithmeticAttrs,
@@ -47,6 +47,7 @@ from tinyseal.plan.kernels.lag import window_lag
 from tinyseal.plan.lifetimes import Layer, share
 from tinyseal.plan.model import Plan
 from tinyseal.plan.planner import draft, plan
+from tinyseal.profiles import load_board
 
 HOST = load_board("host")
 MODELS = Path(__file__).resolve().parents[1] / "models"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tinyseal.board import load_board
-from tinyseal.device.virtual import power_up
 from tinyseal.errors import DeviceError
+from tinyseal.profiles import load_board
+from tinyseal.virtual.boards import power_up
 
 
 def board(**changes):

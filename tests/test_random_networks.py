@@ -8,10 +8,11 @@ import pytest
 from support.host_capsule import HostCapsule
 from support.judge import assert_matches_tflm, sample_inputs
 from support.random_network import random_network
-from tinyseal.board import Memory, load_board
+from tinyseal.board import Memory
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
 
 CASES = 25
 

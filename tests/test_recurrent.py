@@ -9,12 +9,12 @@ from support.host_capsule import HostCapsule
 from support.judge import assert_matches_tflm, sample_inputs
 from support.small_models import add_lstm
 from support.tflite_builder import ModelBuilder
-from tinyseal.board import load_board
 from tinyseal.errors import UnsupportedError
 from tinyseal.graph.ops import lower
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
 
 RUNS = 14  # longer than any memory below, and each kind of input twice
 

@@ -9,11 +9,11 @@ import pytest
 
 from support.boards import scons
 from support.chain import answers, running, signed
-from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.virtual import power_up
 from tinyseal.package.keys import DEV_SIGN, Use, create_key, load_key
+from tinyseal.profiles import load_board
+from tinyseal.virtual.boards import power_up
 
 SMALL = Path("tests/corpus/chain.tflite")
 BOARD = "qemu-m4"

@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 from support.boards import firmware
 from support.ota import ota, write_set
 from tinyseal import __version__
-from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT
 from tinyseal.cli import app
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.rp2040 import Rp2040Board
-from tinyseal.device.virtual import start
 from tinyseal.errors import DeviceError
+from tinyseal.profiles import load_board
+from tinyseal.virtual.boards import start
+from tinyseal.virtual.rp2040 import Rp2040Board
 
 SMALL = Path("tests/corpus/chain.tflite")
 BOARD = load_board("rp2040_pico")

@@ -8,8 +8,6 @@ import pytest
 from support.host_capsule import HostCapsule
 from support.tflite_builder import ModelBuilder
 from support.tuned import layers, run_chains, run_layers
-from tinyseal.board import load_board
-from tinyseal.device.kernels import torture_kernels
 from tinyseal.graph.fixedpoint import requantize_s8
 from tinyseal.graph.ir import Graph
 from tinyseal.graph.ops.fully_connected import FullyConnected
@@ -18,6 +16,8 @@ from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.kernels import KernelSet, scalar, scale, sums
 from tinyseal.plan.kernels.dense import Weighted, by_channel
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
+from tinyseal.torture.kernels import torture_kernels
 
 RV32 = load_board("qemu-rv32")  # as many pixels at a time as the C on the host
 XTENSA = load_board("qemu-xtensa")  # ends by halves, as the M0

@@ -3,10 +3,10 @@
 import numpy as np
 
 from support.host_capsule import HostCapsule
-from tinyseal.board import load_board
 from tinyseal.graph.ir import DType, FullyConnectedAttrs, Graph, Op, OpKind, Quant, Tensor
 from tinyseal.graph.reference import Interpreter
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
 
 
 def test_generated_fc_equals_reference(tmp_path):

@@ -8,7 +8,6 @@ import pytest
 from support.host_capsule import HostCapsule, cmsis_nn_arguments
 from support.judge import sample_inputs
 from support.random_network import Maker
-from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT
 from tinyseal.graph.load import load_model
 from tinyseal.graph.ops import lower
@@ -20,6 +19,7 @@ from tinyseal.plan.goal import Goal, Optimise
 from tinyseal.plan.kernels.stream import Call, Stream
 from tinyseal.plan.planner import plan
 from tinyseal.plan.stream import ROWS, Streams
+from tinyseal.profiles import load_board
 
 SMALLEST = Goal(Optimise.RAM)
 

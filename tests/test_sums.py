@@ -8,11 +8,11 @@ from support.judge import sample_inputs
 from support.small_models import add_lstm
 from support.tflite_builder import ModelBuilder
 from test_recurrent import svdf_model
-from tinyseal.board import load_board
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.kernels import KernelSet, sums
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
 
 # One of a layout: packed products, vectors, and channels by eight. Those by four (M0, M3, Xtensa)
 # have the same portable source, compiled for these boards in test_kernels_compile.

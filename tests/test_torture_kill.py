@@ -6,15 +6,15 @@ import pytest
 from typer.testing import CliRunner
 
 from support.boards import VIRTUAL, firmware
-from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.cli import app
 from tinyseal.cli.campaign import SMALL_MODEL
-from tinyseal.device import kill, kill_update, kill_upload
-from tinyseal.device.kill import Ledger, torture_kill
-from tinyseal.device.link_torture import write_release
 from tinyseal.errors import BoardError, DeviceError, UsageError
 from tinyseal.package.update import read_set
+from tinyseal.profiles import load_board
+from tinyseal.torture import kill, kill_update, kill_upload
+from tinyseal.torture.kill import Ledger, torture_kill
+from tinyseal.torture.link import write_release
 
 
 def test_nothing_that_was_told_is_lost(campaign):

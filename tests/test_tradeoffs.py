@@ -14,7 +14,6 @@ import pytest
 
 from support.host_capsule import HostCapsule
 from support.random_network import Maker, random_network
-from tinyseal.board import load_board
 from tinyseal.errors import PlanError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.lowering import Alias
@@ -30,6 +29,7 @@ from tinyseal.plan.kernels.stream import Stream
 from tinyseal.plan.planner import draft, plan
 from tinyseal.plan.search import NEARLY, fastest
 from tinyseal.plan.tuning import Measured, Tuning, shape_key
+from tinyseal.profiles import load_board
 
 PROJECT = Path(__file__).resolve().parents[1]
 M4 = load_board("qemu-m4")

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from support.boards import booted, firmware
-from tinyseal.board import load_board
+from tinyseal.bench.tune import timed_over
 from tinyseal.build.firmware import Request
 from tinyseal.build.tuning import compiler_of, file_text, merged, read_file, tuning_of
-from tinyseal.device.tune import timed_over
 from tinyseal.errors import BoardError, BuildError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.ops import lower
@@ -21,6 +20,7 @@ from tinyseal.plan.goal import Goal
 from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.planner import plan
 from tinyseal.plan.tuning import Measured, Tuning, shape_key
+from tinyseal.profiles import load_board
 
 PROJECT = Path(__file__).resolve().parents[1]
 MODEL = Path("tests/corpus/conv_2d.tflite")

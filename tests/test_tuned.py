@@ -7,16 +7,16 @@ import pytest
 from typer.testing import CliRunner
 
 from support.tuned import layers, run_chains, run_layers
-from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT
 from tinyseal.cli import app
-from tinyseal.device import kernels
-from tinyseal.device.kernels import torture_kernels
 from tinyseal.errors import DeviceError, PlanError
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.plan.kernels import KernelSet, scale, sums, tuned
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
+from tinyseal.torture import kernels
+from tinyseal.torture.kernels import torture_kernels
 
 M4 = load_board("qemu-m4")
 FUNCTIONS = {kernel.function for of in (scale, sums, tuned) for kernel in of.KERNELS}

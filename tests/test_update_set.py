@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from tinyseal.board import load_board
 from tinyseal.errors import UsageError
 from tinyseal.package.keys import DEV_SIGN, Use, create_key, load_key, load_private
 from tinyseal.package.sign import Dependency, SignRequest, parse_version, sign_image
 from tinyseal.package.update import RefusedError, Running, Target, choose, read_set
+from tinyseal.profiles import load_board
 
 XIP, RAM = "qemu-m4", "qemu-m33"
 PAYLOAD = bytes(range(256)) * 8

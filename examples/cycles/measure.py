@@ -13,12 +13,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinyseal.board import load_board
+from tinyseal.bench.inference import count_layers
+from tinyseal.bench.tune import timed
 from tinyseal.build.firmware import Request
 from tinyseal.build.scons import build
-from tinyseal.device.bench import count_layers
-from tinyseal.device.tune import timed
 from tinyseal.errors import ToolError
+from tinyseal.profiles import load_board
 
 MODEL = Path("models/kws_int8.tflite")
 

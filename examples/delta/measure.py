@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from finetune import Network, changes, softmax
 
-from tinyseal.board import load_board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.package.delta import make_patch
+from tinyseal.profiles import load_board
 
 MADE = Path("build/delta")  # of ROOT
 GOALS = {"fine-tuned": 0.40, "last layer": 0.15}  # of the full image

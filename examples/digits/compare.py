@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyseal.bench.inference import bench
 from tinyseal.build.firmware import ROOT
 from tinyseal.build.options import parse
-from tinyseal.device.bench import bench
 from tinyseal.errors import ToolError
 from tinyseal.graph.ir import Activation, Padding
 from tinyseal.graph.load import load_model

@@ -20,7 +20,7 @@
  * pairing: images are signed, and everything else over SMP is as public as on the console. A
  * product that wants more demands an encrypted link for the characteristic.
  *
- * No port with a radio exists yet: on virtual boards host/tinyseal/device/air.py does this, on the
+ * No port with a radio exists yet: on virtual boards host/tinyseal/virtual/air.py does this, on the
  * other side of a serial line. UNTESTED ON SILICON. */
 #ifndef RADIO_H
 #define RADIO_H

@@ -69,7 +69,7 @@ static uint8_t noise_2(uint32_t at)
     return noise(at + 0x20000u);
 }
 
-/* What byte `at` of the inputs, one after the other, holds: device/kernels.py has the same. */
+/* What byte `at` of the inputs, one after the other, holds: torture/kernels.py has the same. */
 static uint8_t (*const samples[])(uint32_t at) = { lowest, highest, ramp, noise_1, noise_2 };
 
 /* Bytes of a region that a capsule has no business with, and that are watched. */

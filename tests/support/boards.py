@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tinyseal.board import board_names, load_board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.virtual import start
+from tinyseal.profiles import board_names, load_board
+from tinyseal.virtual.boards import start
 
 # Boards that something emulates.
 VIRTUAL: Final = [name for name in board_names() if load_board(name).runner]

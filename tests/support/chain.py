@@ -11,14 +11,14 @@ from typing import Any
 from tinyseal.board import Board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.device.client import Client, DeviceInfo, open_port
-from tinyseal.device.flash_file import prepare_flash
-from tinyseal.device.virtual import VirtualBoard, power_up
 from tinyseal.graph.load import load_model
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.samples import sample_inputs
 from tinyseal.package.keys import Key, Use, load_private
 from tinyseal.package.merge import place, to_hex
 from tinyseal.package.sign import SignRequest, development_key, parse_version, sign_image
+from tinyseal.virtual.boards import VirtualBoard, power_up
+from tinyseal.virtual.flash_file import prepare_flash
 
 Images = Mapping[tuple[str, str], bytes]
 

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from tflite_micro import runtime
 
 from support.host_capsule import HostCapsule
-from tinyseal.board import load_board
 from tinyseal.graph.ir import DType, Graph, Tensor
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.planner import plan
+from tinyseal.profiles import load_board
 
 Array = npt.NDArray[Any]
 ARENA_BYTES = 8 << 20  # the default, ten times the model, is too little for small models

@@ -8,12 +8,10 @@ from pathlib import Path
 
 from support.boards import scons
 from support.meter import key_of
-from tinyseal.board import Board, load_board
+from tinyseal.board import Board
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.codegen.generate import Terms
-from tinyseal.device.air import on_air
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.virtual import VirtualBoard, power_up
 from tinyseal.package.merge import place, to_hex
 from tinyseal.package.provision import (
     Identity,
@@ -22,6 +20,9 @@ from tinyseal.package.provision import (
     meter_book,
     storage_image,
 )
+from tinyseal.profiles import load_board
+from tinyseal.virtual.air import on_air
+from tinyseal.virtual.boards import VirtualBoard, power_up
 
 FAMILY = "small"
 DEVICE_ID = bytes(range(16))

@@ -1,7 +1,7 @@
 /* The chip that a process of the build machine is: functions instead of registers.
  * SPDX-License-Identifier: Apache-2.0
  *
- * host/tinyseal/device/chip.c puts this struct at BOARD_UART_BASE before it enters the
+ * host/tinyseal/virtual/chip.c puts this struct at BOARD_UART_BASE before it enters the
  * bootloader. Its flash keeps to the rules of NOR and wears out. */
 #ifndef CHIP_H
 #define CHIP_H

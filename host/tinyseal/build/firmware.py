@@ -454,7 +454,7 @@ def generator_inputs() -> list[Path]:
     """The Python sources and templates that decide what the generated files say."""
     host = ROOT / "host/tinyseal"
     packages = ("graph", "optimise", "plan", "codegen")
-    python = [host / "board.py", host / "__init__.py", host / "build/firmware.py"]
+    python = [*host.glob("*.py"), host / "build/firmware.py"]
     python += [p for package in packages for p in (host / package).rglob("*.py")]
     templates = (ROOT / "codegen_templates").glob("*.j2")
     return sorted(p.relative_to(ROOT) for p in (*python, *templates))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tinyseal.board import Board, Core, board_names, load_board
+from tinyseal.board import Board, Core
 from tinyseal.build.export import closure
 from tinyseal.build.firmware import ROOT, THIRD_PARTY
 from tinyseal.build.third_party import monocypher
@@ -25,6 +25,7 @@ from tinyseal.codegen.micropython import (
 )
 from tinyseal.errors import BuildError, UsageError
 from tinyseal.plan.model import Plan
+from tinyseal.profiles import board_names, load_board
 
 MODULE: Final = ROOT / "firmware" / "micropython"
 MARK: Final = Path("tinyseal/micropython.mk")  # what tells an export from another folder

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from tinyseal import __version__
-from tinyseal.board import board_names, is_board_path, load_board
 from tinyseal.build.firmware import (
     DEFAULT_BOARD,
     DEFAULT_MODEL,
@@ -21,6 +20,7 @@ from tinyseal.codegen.generate import Terms
 from tinyseal.errors import BuildError
 from tinyseal.graph.reference_statistics import MAX_WINDOW, WINDOW
 from tinyseal.plan.goal import Optimise
+from tinyseal.profiles import board_names, is_board_path, load_board
 
 OPTIONS: Final = {
     "board": f"one of boards/*.toml, or a path of your own; {DEFAULT_BOARD} if left out",

@@ -11,10 +11,11 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from tinyseal.board import Board, Count, Strict, Text, as_json, read_toml, shape_faults
+from tinyseal.board import Board, Count, Text
 from tinyseal.errors import BoardError, BuildError
 from tinyseal.plan.kernels import KERNELS
 from tinyseal.plan.tuning import Measured, Tuning, Unit
+from tinyseal.strict import Strict, as_json, read_toml, shape_faults
 
 FOLDER: Final = Path("boards/tuning")  # relative to the project's root
 FUNCTIONS: Final = frozenset(kernel.function for kernel in KERNELS)

@@ -11,13 +11,13 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
+from tinyseal.bench.boot_cost import boot_cost
+from tinyseal.bench.inference import Row, bench, ratios
 from tinyseal.board import Board
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, Request
 from tinyseal.build.options import parse
 from tinyseal.cli.bench_plot import draw, require_plots
 from tinyseal.cli.output import JsonOption, console, errors, print_json, print_wide
-from tinyseal.device.bench import Row, bench, ratios
-from tinyseal.device.boot_cost import boot_cost
 from tinyseal.errors import BuildError, PlanError, ToolError
 from tinyseal.plan.goal import Optimise
 from tinyseal.plan.kernels import KERNELS, KernelSet
@@ -260,7 +260,7 @@ def _markdown(rows: Sequence[Row]) -> str:
 
 
 def _link(requests: Sequence[Request], as_json: bool) -> None:
-    from tinyseal.device.link_bench import bench_link
+    from tinyseal.bench.link import bench_link
 
     with errors.status("") as status:
         groups = [(request, bench_link(request, status.update)) for request in requests]

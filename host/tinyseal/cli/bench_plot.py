@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tinyseal.board import load_board
-from tinyseal.device.bench import LayerRow, Row
+from tinyseal.bench.inference import LayerRow, Row
 from tinyseal.errors import ToolError, UsageError
 from tinyseal.plan.floor import BLOCKS, Shape
+from tinyseal.profiles import load_board
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

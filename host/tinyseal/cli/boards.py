@@ -7,10 +7,11 @@ from typing import Any
 import typer
 from rich.table import Column, Table
 
-from tinyseal.board import COUNTERS, HEADER_BYTES, Board, board_names, load_board
+from tinyseal.board import COUNTERS, HEADER_BYTES, Board
 from tinyseal.cli.drawing import Range, ranges_text, ranges_with_gaps, size_text
 from tinyseal.cli.output import JsonOption, console, print_json
 from tinyseal.errors import BoardError, UsageError
+from tinyseal.profiles import board_names, load_board
 
 NameArgument = typer.Argument(None, help="A board's name, or the path of a profile.")
 MEMORY_ROWS = 6  # of each memory in the drawing

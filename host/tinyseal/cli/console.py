@@ -16,7 +16,7 @@ from tinyseal.cli.boards import named_board
 from tinyseal.cli.output import errors
 from tinyseal.device.boot_status import explained
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.virtual import VirtualBoard, power_up, start
+from tinyseal.virtual.boards import VirtualBoard, power_up, start
 
 ANSWER_SECONDS: Final = 120.0
 

@@ -13,7 +13,7 @@ from typing import Final
 import typer
 from rich.table import Table
 
-from tinyseal.board import Board, board_names, load_board
+from tinyseal.board import Board
 from tinyseal.build.firmware import BUILD, ROOT, Request
 from tinyseal.build.scons import build
 from tinyseal.cli.check import figures
@@ -25,6 +25,7 @@ from tinyseal.errors import BoardError, BuildError, ToolError
 from tinyseal.graph.load import load_model
 from tinyseal.plan.choose import kernel_set
 from tinyseal.plan.planner import draft
+from tinyseal.profiles import board_names, load_board
 
 REPORTS: Final = ROOT / BUILD / "hil"
 BenchOption = typer.Option(BENCH, "--bench", help="The file that describes the rigs.")

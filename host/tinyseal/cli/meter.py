@@ -369,8 +369,8 @@ def cost(
     \b
     Example: tinyseal meter cost --board qemu-m4 --json
     """
+    from tinyseal.bench.meter_cost import meter_cost
     from tinyseal.build.options import parse
-    from tinyseal.device.meter_cost import meter_cost
     from tinyseal.fleet.vouchers import Voucher
     from tinyseal.package.keys import DEV_SIGN, Use, load_private
 

@@ -289,8 +289,8 @@ def cost(
     """
     from rich.progress import Progress
 
+    from tinyseal.bench.observe_cost import observe_cost
     from tinyseal.build.options import parse
-    from tinyseal.device.observe_cost import observe_cost
     from tinyseal.fleet.consent import Consent, Level
 
     words = {"board": board, "model": str(model), "reference": str(reference.absolute())}

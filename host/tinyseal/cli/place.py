@@ -109,7 +109,7 @@ def virtual(request: Request, flash: Path | None) -> Iterator[Link]:
     """A virtual board for as long as it is needed. Its flash is kept, if it keeps one; a new one
     has what was built."""
     from tinyseal.device.links import Link
-    from tinyseal.device.virtual import start
+    from tinyseal.virtual.boards import start
 
     board = request.board
     keeps = board.runner is not None and board.runner.flash_file_bytes is not None

@@ -14,7 +14,6 @@ from tinyseal.build.firmware import DEFAULT_BOARD
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphrase_source
 from tinyseal.cli.output import JsonOption, console, errors, print_json
-from tinyseal.device.flash_file import prepare_flash
 from tinyseal.errors import ImageError, UsageError
 from tinyseal.package.files import write_file
 from tinyseal.package.keys import Key, Use, load_key, load_private
@@ -30,6 +29,7 @@ from tinyseal.package.provision import (
     storage_image,
 )
 from tinyseal.package.release import check_release
+from tinyseal.virtual.flash_file import prepare_flash
 
 BoardOption = typer.Option(DEFAULT_BOARD, "--board", "-b", help="The board it is for.")
 IdOption = typer.Option(

@@ -17,13 +17,13 @@ from rich.table import Table
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.cli.output import console
 from tinyseal.device.client import Client, DeviceInfo, open_port
-from tinyseal.device.virtual import start
 from tinyseal.errors import DeviceError
 from tinyseal.graph.ir import Graph
 from tinyseal.graph.load import load_model
 from tinyseal.graph.lowering import Array
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.samples import sample_inputs
+from tinyseal.virtual.boards import start
 
 TFLM_ARENA_BYTES: Final = 1 << 22
 

@@ -15,8 +15,8 @@ from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, KERNEL_C
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.device.client import Client, open_port
-from tinyseal.device.virtual import VirtualBoard, start
 from tinyseal.errors import DeviceError, UsageError
+from tinyseal.virtual.boards import VirtualBoard, start
 
 MAX_BOARDS: Final = 500
 
@@ -78,7 +78,7 @@ def run(
         radios = {a: (_radio(n, m), profile.console.baud) for n, a, m, _ in boards if a}
         hci = None
         if radios:
-            from tinyseal.device.air import on_air
+            from tinyseal.virtual.air import on_air
 
             hci = stack.enter_context(on_air(radios)).hci
         _tell([Running(n, m.port, m.radio, a, m.pid) for n, a, m, _ in boards], hci, as_json)

@@ -7,12 +7,12 @@ from typing import Annotated, Final
 
 import typer
 
-from tinyseal.board import load_board
 from tinyseal.build.firmware import Request
 from tinyseal.build.scons import build
 from tinyseal.cli.campaign import SMALL_MODEL, Columns, conclude_runs, progress
 from tinyseal.cli.output import JsonOption
-from tinyseal.device.attack import attack, require_attackable
+from tinyseal.profiles import load_board
+from tinyseal.torture.attack import attack, require_attackable
 
 _COLUMNS: Final[Columns] = {
     "bad image": lambda r: r.image,

@@ -9,8 +9,8 @@ from rich.progress import Progress
 
 from tinyseal.cli.campaign import conclude
 from tinyseal.cli.output import JsonOption, errors
-from tinyseal.device.fuzz import Target
-from tinyseal.device.fuzz import fuzz as run_fuzz
+from tinyseal.torture.fuzz import Target
+from tinyseal.torture.fuzz import fuzz as run_fuzz
 
 
 def fuzz(

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from tinyseal.board import load_board
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD
 from tinyseal.cli.campaign import conclude, progress
 from tinyseal.cli.output import JsonOption
-from tinyseal.device.kernels import torture_kernels
 from tinyseal.plan.choose import kernel_set
+from tinyseal.profiles import load_board
+from tinyseal.torture.kernels import torture_kernels
 
 
 def kernels(

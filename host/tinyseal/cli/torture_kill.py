@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from tinyseal.board import Board, board_names, load_board
+from tinyseal.board import Board
 from tinyseal.build.firmware import Request
 from tinyseal.build.scons import build
 from tinyseal.cli.campaign import SMALL_MODEL, Columns, conclude_runs, progress
 from tinyseal.cli.output import JsonOption
-from tinyseal.device.kill import torture_kill
-from tinyseal.device.kill_update import torture_update
 from tinyseal.errors import UsageError
+from tinyseal.profiles import board_names, load_board
+from tinyseal.torture.kill import torture_kill
+from tinyseal.torture.kill_update import torture_update
 
 
 def kill(
@@ -61,7 +62,7 @@ def kill(
         if update:
             results = torture_update(requests, count, seed, report)
         elif upload:
-            from tinyseal.device.kill_upload import torture_upload
+            from tinyseal.torture.kill_upload import torture_upload
 
             results = torture_upload(requests, count, seed, report=report)
         else:

@@ -54,7 +54,7 @@ def link(
 
     Example: tinyseal torture link --ble --count 0
     """
-    from tinyseal.device.link_torture import torture_link
+    from tinyseal.torture.link import torture_link
 
     images: list[ImageName] = ["app", "capsule"] if app else ["capsule"]
     requests = [Request(named_board(name), SMALL_MODEL) for name in board or ["host"]]

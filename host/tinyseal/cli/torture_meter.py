@@ -6,10 +6,10 @@ from typing import Annotated, Final
 
 import typer
 
-from tinyseal.board import board_names, load_board
 from tinyseal.cli.campaign import Columns, conclude_runs, progress
 from tinyseal.cli.output import JsonOption
-from tinyseal.device.meter import torture_meter
+from tinyseal.profiles import board_names, load_board
+from tinyseal.torture.meter import torture_meter
 
 _COLUMNS: Final[Columns] = {
     "board": lambda r: r.board,

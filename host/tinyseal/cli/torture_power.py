@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
-from tinyseal.board import board_names, load_board
 from tinyseal.cli.campaign import Columns, conclude_runs, progress
 from tinyseal.cli.output import JsonOption
-from tinyseal.device.power import torture_power
+from tinyseal.profiles import board_names, load_board
+from tinyseal.torture.power import torture_power
 
 _COLUMNS: Final[Columns] = {
     "board": lambda r: r.board,

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from rich.table import Table
 
+from tinyseal.bench.tune import Costs, Measure, measure_of, timed_over, tune
 from tinyseal.build.firmware import ROOT, Request
 from tinyseal.build.tuning import compiler_of, default_file, merged, read_file, write_file
 from tinyseal.cli import ota
 from tinyseal.cli.hil import fitting
 from tinyseal.cli.output import console, errors, print_wide
-from tinyseal.device.tune import Costs, Measure, measure_of, timed_over, tune
 from tinyseal.errors import BoardError, BuildError
 from tinyseal.plan.model import Plan
 from tinyseal.plan.tuning import Unit

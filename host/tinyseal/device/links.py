@@ -17,9 +17,9 @@ from smpclient.exceptions import SMPClientException
 from smpclient.transport import SMPTransport, SMPTransportDisconnected
 from smpclient.transport.serial import SMPSerialTransport
 
-from tinyseal.board import load_board
 from tinyseal.device.rigs import Bench, Rig, load_bench, serial_ports
 from tinyseal.errors import DeviceError
+from tinyseal.profiles import load_board
 
 DEFAULT_BAUD: Final = 115200
 LINE_BYTES: Final = 128  # of console framing, with its delimiter and line feed

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from smp.image_management import ImageState
 
-from tinyseal.board import Board, board_names, load_board
+from tinyseal.board import Board
 from tinyseal.device.links import LinkError
 from tinyseal.device.smp import Identity, SmpDevice, SmpError
 from tinyseal.errors import DeviceError, ToolError
@@ -35,6 +35,7 @@ from tinyseal.package.update import (
     assumed_board,
     choose,
 )
+from tinyseal.profiles import board_names, load_board
 
 BOOT_SECONDS: Final = 60.0  # from reset to the first answer, both images verified twice
 RESET_SECONDS: Final = 5.0  # from the request to a device that no longer answers it

@@ -12,9 +12,11 @@ from pydantic import Field
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
-from tinyseal.board import Name, Strict, Text, as_json, board_names, read_toml, shape_faults
+from tinyseal.board import Name, Text
 from tinyseal.build.firmware import ROOT
 from tinyseal.errors import BoardError
+from tinyseal.profiles import board_names
+from tinyseal.strict import Strict, as_json, read_toml, shape_faults
 
 BENCH: Final = ROOT / "hil" / "bench.toml"
 

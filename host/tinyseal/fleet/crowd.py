@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from tinyseal.board import load_board
 from tinyseal.build.firmware import AUTO, DEFAULT_MODEL, Request
 from tinyseal.device.links import Link
-from tinyseal.device.virtual import start
 from tinyseal.fleet.fleet_file import Fleet
+from tinyseal.profiles import load_board
+from tinyseal.virtual.boards import start
 
 
 def links(fleet: Fleet, base: Path, stack: ExitStack) -> dict[str, Link]:

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tinyseal.board import Count, Name, Strict, Text, as_json, read_toml, shape_faults
+from tinyseal.board import Count, Name, Text
 from tinyseal.device.links import DEFAULT_BAUD, Link
 from tinyseal.errors import BoardError, FleetError, UsageError
+from tinyseal.strict import Strict, as_json, read_toml, shape_faults
 
 Share = Annotated[float, Field(ge=0, le=1, description="a share from 0 to 1")]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, description="seconds, 0 or more")]

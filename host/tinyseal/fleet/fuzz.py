@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import cbor2
 
-from tinyseal.device.fuzz import FuzzResult, Target
 from tinyseal.errors import BuildError, ToolError
 from tinyseal.fleet.alerts import USUAL, alerts
 from tinyseal.fleet.metrics import families
@@ -23,6 +22,7 @@ from tinyseal.fleet.telemetry import read_record
 from tinyseal.fleet.vouchers import from_text
 from tinyseal.fleet.watch import Watched, Window, window_json
 from tinyseal.fleet.watch_page import watch_page
+from tinyseal.torture.fuzz import FuzzResult, Target
 
 SECONDS: Final = 1.0  # that one may take
 MAX_BYTES: Final = 4096

@@ -23,19 +23,11 @@ from imgtool import image as imgtool_image
 from imgtool import keys as imgtool_keys
 from imgtool.version import SemiSemVersion
 
-from tinyseal.board import (
-    HEADER_BYTES,
-    Board,
-    BootMode,
-    Flash,
-    Partition,
-    board_names,
-    load_board,
-    trailer_bytes,
-)
+from tinyseal.board import HEADER_BYTES, Board, BootMode, Flash, Partition, trailer_bytes
 from tinyseal.errors import BoardError, ImageError, UsageError
 from tinyseal.package.keys import DEV_SIGN, DEV_SIGN_P256, Algorithm, Key
 from tinyseal.package.mcuboot import HEADER, MPY_MODEL, Version
+from tinyseal.profiles import board_names, load_board
 
 ImageName = Literal["app", "capsule"]
 SlotName = Literal["a", "b"]
