@@ -1,8 +1,9 @@
 /* Weights times a vector into sums of 32 bits: what the tuned recurrent layers are made of.
  * SPDX-License-Identifier: Apache-2.0
  *
- * One form for each kind of core, each with its own layout of the weights; the host, which lays
- * them out, names the form (plan/kernels/sums.py). */
+ * One form for each kind of core, each with its own layout of the weights: nn_sums_dsp.h,
+ * nn_sums_mve.h, nn_sums_scalar.h. The host, which lays them out, names the form
+ * (plan/kernels/sums.py). */
 #ifndef NN_SUMS_H
 #define NN_SUMS_H
 
@@ -20,16 +21,5 @@ struct nn_sums {
  * bits in any order (graph/ops/common.py, require_accumulator). No overlap. */
 typedef void nn_sums_fn(const struct nn_sums *op, const int8_t *in, int32_t *sums,
                         int8_t *scratch);
-
-/* Packed 16-bit products: blocks of 4 channels by 4 inputs. scratch: the inputs as halves, 2 *
- * depth, rounded up to 8. */
-nn_sums_fn nn_sums_dsp;
-
-/* MVE: blocks of 8 channels by 16 inputs. scratch: depth, rounded up to 16; not used where it is
- * that. */
-nn_sums_fn nn_sums_mve;
-
-/* Others: blocks of NN_SCALAR_FC_CHANNELS channels by 1 input; no scratch. */
-nn_sums_fn nn_sums_scalar;
 
 #endif

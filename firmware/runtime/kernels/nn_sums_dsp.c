@@ -1,5 +1,5 @@
 /* Weights times a vector by packed 16-bit products. SPDX-License-Identifier: Apache-2.0 */
-#include "nn_sums.h"
+#include "nn_sums_dsp.h"
 
 #include "nn_dsp.h"
 

@@ -1,5 +1,5 @@
 /* Weights times a vector on MVE. SPDX-License-Identifier: Apache-2.0 */
-#include "nn_sums.h"
+#include "nn_sums_mve.h"
 
 #include "nn_mve.h"
 

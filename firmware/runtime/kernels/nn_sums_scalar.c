@@ -1,7 +1,5 @@
 /* Weights times a vector, some channels at a time. SPDX-License-Identifier: Apache-2.0 */
-#include "nn_sums.h"
-
-#include "nn_scalar_fc.h"
+#include "nn_sums_scalar.h"
 
 void nn_sums_scalar(const struct nn_sums *op, const int8_t *in, int32_t *sums, int8_t *scratch)
 {

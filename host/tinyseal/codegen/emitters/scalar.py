@@ -28,7 +28,7 @@ def emit_conv_1x1(e: Emission) -> None:
 def emit_fc(e: Emission) -> None:
     p = e.step.lowered.params
     assert isinstance(p, FullyConnected)
-    _require(e, "NN_SCALAR_FC_CHANNELS", SHAPES[e.plan.board.core].fc_channels)
+    require(e, "NN_SCALAR_FC_CHANNELS", SHAPES[e.plan.board.core].fc_channels)
     arrays = fc_arrays(p, e.plan.board)
     dense.emit_fc(e, _FAMILY, *arrays, is_short=_is_short(e))
 
@@ -68,13 +68,13 @@ def _depthwise(e: Emission, struct: str, weights: Array) -> str:
 def _is_short(e: Emission) -> int:
     p, board = e.step.lowered.params, e.plan.board
     assert isinstance(p, Conv2D | DepthwiseConv2D | FullyConnected)
-    _require(e, "NN_SCALAR_BY_HALVES", int(SHAPES[board.core].by_halves))
+    require(e, "NN_SCALAR_BY_HALVES", int(SHAPES[board.core].by_halves))
     end = ends_on(p, board)
     assert end is not None
     return int(end.is_short)
 
 
-def _require(e: Emission, macro: str, value: int) -> None:
+def require(e: Emission, macro: str, value: int) -> None:
     """The C chooses by its compiler what the host has chosen by the board's core."""
     core = e.plan.board.core.value
     e.statement(f'_Static_assert({macro} == {value}, "made for {core}: make it for this core");')
@@ -83,8 +83,8 @@ def _require(e: Emission, macro: str, value: int) -> None:
 def _product_fields(e: Emission) -> dict[str, int | str]:
     p = dense.dense_params(e)
     made, shape = product(p, e.plan.board), SHAPES[e.plan.board.core]
-    _require(e, "NN_SCALAR_TRIPLES", shape.triples)
-    _require(e, "NN_SCALAR_CHANNELS", shape.channels)
+    require(e, "NN_SCALAR_TRIPLES", shape.triples)
+    require(e, "NN_SCALAR_CHANNELS", shape.channels)
     return {
         "depth": made.depth,
         "chunk": made.chunk,

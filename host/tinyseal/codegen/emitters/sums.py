@@ -7,6 +7,7 @@ from typing import Final
 
 from tinyseal.codegen.emission import Emission
 from tinyseal.codegen.emitters.reference_recurrent import strides
+from tinyseal.codegen.emitters.scalar import require
 from tinyseal.codegen.emitters.scale import Fields, scale_fields
 from tinyseal.graph.lowering import Array
 from tinyseal.graph.ops.recurrent import Lstm, Svdf
@@ -85,6 +86,9 @@ def emit_lstm(e: Emission) -> None:
 def _function(e: Emission) -> str:
     form = form_of(e.plan.board.core)
     assert form is not None
+    e.header(f"kernels/{form.function}.h")
+    if form.function == "nn_sums_scalar":
+        require(e, "NN_SCALAR_FC_CHANNELS", form.channels)
     return form.function
 
 
