@@ -18,9 +18,9 @@ struct quad {
 #define STEP_BYTES 64
 
 #define PAIR(a, b, w, x)                                \
-    "sxtb16.w %[t], " w "\n\t"                          \
-    "smlad  %[" a "], %[t], %[" x "], %[" a "]\n\t"     \
-    "smlad  %[" b "], " w ", %[" x "], %[" b "]\n\t"
+    "smlad  %[" b "], " w ", %[" x "], %[" b "]\n\t"    \
+    "sxtb16.w " w ", " w "\n\t"                         \
+    "smlad  %[" a "], " w ", %[" x "], %[" a "]\n\t"
 
 #define STEP                                            \
     "ldr.w  %[x0], [%[x]], #4\n\t"                      \
@@ -38,13 +38,13 @@ run_quad(struct quad *s, const int8_t *x, const int8_t *w, int32_t steps)
     int32_t x0 = (-steps & (UNROLLED - 1)) * STEP_BYTES;
 
     for (int32_t left = (steps - 1) / UNROLLED;; left--) {
-        int32_t x1, t;
+        int32_t x1;
 
         __asm__("add    pc, %[x0]\n\t" /* pc is four bytes ahead: behind the nop */
                 "nop\n\t"
                 FOUR(FOUR(STEP))
                 : [s0] "+r"(s->s0), [s1] "+r"(s->s1), [s2] "+r"(s->s2), [s3] "+r"(s->s3),
-                  [x] "+r"(x), [w] "+r"(w), [x0] "+r"(x0), [x1] "=&r"(x1), [t] "=&r"(t)
+                  [x] "+r"(x), [w] "+r"(w), [x0] "+r"(x0), [x1] "=&r"(x1)
                 :
                 : "r4", "r5", "r6", "r8", "memory");
         if (left == 0) {
