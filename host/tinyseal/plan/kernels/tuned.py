@@ -329,7 +329,9 @@ def _fc(p: FullyConnected, board: Board) -> bool:
 
 
 def _depthwise_any(p: DepthwiseConv2D, board: Board) -> bool:
-    return p.depth_multiplier == 1 and _supported(p, board)
+    """What the others do not take: on a 3x3 layer of theirs its few bytes of scratch cost more
+    than they save."""
+    return p.depth_multiplier == 1 and _supported(p, board) and not _depthwise(p, board)
 
 
 def _depthwise(p: DepthwiseConv2D, board: Board) -> bool:
