@@ -116,7 +116,7 @@ def test_visual_wake_words_takes_less_than_its_widest_tensor():
     widest = max(t.bytes for t in graph.tensors if not t.is_constant)
     made = plan(graph, load_board("qemu-m4"), goal=SMALLEST)
     assert widest == 36_864
-    assert sum(made.arena_bytes) <= 28_100
+    assert sum(made.arena_bytes) <= 28_000
 
 
 def test_residual_blocks_are_streamed_within_a_budget():

@@ -14,6 +14,7 @@ from tinyseal.build.firmware import ROOT
 from tinyseal.codegen.library import Kind, generate_library, generate_model_sources, library_name
 from tinyseal.errors import BuildError, UsageError
 from tinyseal.graph.ir import Graph
+from tinyseal.plan.goal import FASTEST, Goal
 from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.model import Plan
 from tinyseal.plan.planner import plan
@@ -27,14 +28,14 @@ _INCLUDE: Final = re.compile(r'^#include "([\w./]+)"', re.MULTILINE)
 _ROOTS: Final = tuple(ROOT / "firmware" / folder for folder in ("library", "runtime", "nv"))
 
 
-def plan_export(graph: Graph, board: Board, kernels: KernelSet) -> Plan:
+def plan_export(graph: Graph, board: Board, kernels: KernelSet, goal: Goal = FASTEST) -> Plan:
     """The plan of an export; `kernels` is one of KERNELS. UsageError, PlanError."""
     if kernels not in KERNELS:
         raise UsageError(
             f"kernels {kernels.value}: an export carries no sources of others; "
             f"choices: {', '.join(k.value for k in KERNELS)}"
         )
-    return plan(graph, board, kernels)
+    return plan(graph, board, kernels, goal=goal)
 
 
 def library_files(made: Plan, kernels: KernelSet, kind: Kind) -> dict[str, bytes]:

@@ -17,6 +17,7 @@ from tinyseal.board import Board
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, Request
 from tinyseal.build.options import parse
 from tinyseal.cli.bench_plot import draw, require_plots
+from tinyseal.cli.goal import OptimiseOption, RamOption
 from tinyseal.cli.output import JsonOption, console, errors, print_json, print_wide
 from tinyseal.errors import BuildError, PlanError, ToolError
 from tinyseal.plan.goal import Optimise
@@ -40,8 +41,6 @@ ModelOption = typer.Option(
 KernelsOption = typer.Option(
     [], "--kernels", help="A kernel set; may be given several times. All that apply if not."
 )
-OptimiseOption = typer.Option(Optimise.SPEED, "--optimise", help="As for scons.")
-RamOption = typer.Option(None, "--ram", help="As for scons: bytes the arena may take.")
 CmsisNnOption = typer.Option(None, "--cmsis-nn", help="A checkout of CMSIS-NN.")
 LinkOption = typer.Option(
     False, "--link", help="Upload the capsule over serial and BLE, and count the bytes."

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from tinyseal.board import Board
 from tinyseal.build.firmware import DEFAULT_MODEL, ROOT, Request
-from tinyseal.build.options import parse_ram
 from tinyseal.cli.boards import named_board
 from tinyseal.cli.drawing import arena_svg, arena_text, marked
+from tinyseal.cli.goal import OptimiseOption, RamOption, ram_limit
 from tinyseal.cli.output import JsonOption, console, print_json
 from tinyseal.codegen.firmware import ImageName
 from tinyseal.codegen.generate import emit_layers
@@ -31,10 +31,6 @@ from tinyseal.plan.support import Verdict, judge
 ModelArgument = typer.Argument(..., help="A .tflite file.")
 BoardOption = typer.Option("qemu-m4", "--board", help="A board's name, or a profile's path.")
 KernelsOption = typer.Option(AUTO, "--kernels", help="auto, reference, cmsis-nn or tuned.")
-OptimiseOption = typer.Option(
-    Optimise.SPEED, "--optimise", help="What the plan is to have least of."
-)
-RamOption = typer.Option(None, "--ram", help="Bytes the arena may take, as 49152 or 48k.")
 PlotOption = typer.Option(None, "--plot", help="Write the arena over time as SVG to this file.")
 
 
@@ -51,8 +47,7 @@ def check(
     profile = named_board(board)
     try:
         wanted = kernel_set(kernels)
-        limit = None if ram is None else parse_ram(ram)
-        goal = Request(profile, model, kernels, optimise=optimise, ram=limit).goal()
+        goal = Request(profile, model, kernels, optimise=optimise, ram=ram_limit(ram)).goal()
         data = model.read_bytes()
     except (PlanError, BuildError) as e:
         raise UsageError(str(e)) from e

@@ -14,6 +14,7 @@ from tinyseal.build.export import KERNELS, library_files, plan_export, write_lib
 from tinyseal.build.firmware import AUTO, DEFAULT_BOARD, DEFAULT_MODEL, ROOT, THIRD_PARTY, Request
 from tinyseal.build.platformio import environment_of, pio_run
 from tinyseal.cli.boards import named_board
+from tinyseal.cli.goal import OptimiseOption, RamOption, ram_limit
 from tinyseal.cli.keys import PassphraseEnvOption, PassphraseFileOption, passphrase_source
 from tinyseal.cli.output import JsonOption, console, errors, print_json
 from tinyseal.codegen.generate import Terms
@@ -25,6 +26,7 @@ from tinyseal.package.keys import DEV_SIGN, Key, Use, load_private
 from tinyseal.package.release import check_release
 from tinyseal.package.sign import parse_version, sign_mpy
 from tinyseal.plan.choose import kernel_set
+from tinyseal.plan.goal import Goal, Optimise
 from tinyseal.plan.kernels import KernelSet
 
 OutArgument = typer.Argument(..., help="The folder to write; with arduino, a .zip file.")
@@ -37,7 +39,7 @@ _EXAMPLES: Final = """Examples:
 
 tinyseal export platformio --model my.tflite --board esp32 lib/my_model
 
-tinyseal export cmake --model my.tflite --board qemu-m4 my_model
+tinyseal export cmake --model my.tflite --board qemu-m4 --ram 24k my_model
 
 tinyseal export arduino --model my.tflite my_model.zip
 
@@ -61,7 +63,7 @@ def platformio(request: Request) -> int:
     """`scons framework=`: the library and its example, built by PlatformIO."""
     wanted = environment_of(request.board, request.words["framework"])
     kernels = KERNELS[0] if request.kernels == AUTO else KernelSet(request.kernels)
-    made = plan_export(load_model(ROOT / request.model), request.board, kernels)
+    made = plan_export(load_model(ROOT / request.model), request.board, kernels, request.goal())
     folder = request.folder / "platformio"
     write_library(library_files(made, kernels, Kind.PLATFORMIO), ROOT / folder)
     pio_run(folder / EXAMPLE, wanted)
@@ -77,9 +79,11 @@ def _command(kind: Kind) -> Callable[..., None]:
         model: Path = ModelOption,
         board: str = BoardOption,
         kernels: str = KernelsOption,
+        optimise: Optimise = OptimiseOption,
+        ram: str | None = RamOption,
         as_json: bool = JsonOption,
     ) -> None:
-        _export(kind, out, model, board, kernels, as_json)
+        _export(kind, out, model, board, kernels, Goal(optimise, ram_limit(ram)), as_json)
 
     command.__doc__ = f"""{_TITLES[kind]}
 
@@ -89,7 +93,9 @@ def _command(kind: Kind) -> Callable[..., None]:
     return command
 
 
-def _export(kind: Kind, out: Path, model: Path, board: str, kernels: str, as_json: bool) -> None:
+def _export(
+    kind: Kind, out: Path, model: Path, board: str, kernels: str, goal: Goal, as_json: bool
+) -> None:
     profile = named_board(board)
     if not model.is_file():
         raise UsageError(f"{model}: no such file")
@@ -98,7 +104,7 @@ def _export(kind: Kind, out: Path, model: Path, board: str, kernels: str, as_jso
             f"{out}: arduino writes a .zip file, the others a folder; give it such a name"
         )
     wanted = _kernel_set(kernels)
-    made = plan_export(load_model(model), profile, wanted)
+    made = plan_export(load_model(model), profile, wanted, goal)
     files = library_files(made, wanted, kind)
     if kind is Kind.ARDUINO:
         write_zip(made, files, out)
@@ -169,6 +175,8 @@ def micropython(
     models: list[Path] = ModelsOption,
     board: str = BoardOption,
     kernels: str = KernelsOption,
+    optimise: Optimise = OptimiseOption,
+    ram: str | None = RamOption,
     metered: bool = MeteredOption,
     mpy: list[str] = MpyOption,
     source: Path | None = SourceOption,
@@ -191,7 +199,8 @@ def micropython(
     for model in models:
         if not model.is_file():
             raise UsageError(f"{model}: no such file")
-    plans = [plan_export(load_model(model), profile, wanted) for model in models]
+    goal = Goal(optimise, ram_limit(ram))
+    plans = [plan_export(load_model(model), profile, wanted, goal) for model in models]
     if len({symbol(made) for made in plans}) < len(plans):
         raise UsageError("two models of one name; rename a file")
     terms = Terms(is_metered=metered)
