@@ -255,8 +255,9 @@ def wait_for(condition, seconds=60.0):
 def test_a_killed_tool_goes_on_where_it_was(number, tmp_path):
     with on(FAST) as (request, machine), Relay(machine.port, tmp_path / "line") as relay:
         release = write_set(request, tmp_path / "release")
+        relay.hold_after(24_000)
         tool = start_tool("update", release, "--port", relay.port)
-        wait_for(lambda: relay.passed > 24_000)
+        wait_for(lambda: relay.is_held)
         code, told = ota("state", "--port", relay.port)  # the line is the tool's
         assert code == 4 and f"(process {tool.pid})" in told["reason"]
         tool.send_signal(number)
@@ -264,6 +265,7 @@ def test_a_killed_tool_goes_on_where_it_was(number, tmp_path):
         if number == signal.SIGINT:
             assert tool.returncode == 130 and "goes on where it ended" in out
             assert "Traceback" not in err
+        relay.hold_after(None)
         code, told = ota("update", release, "--port", relay.port)
         assert (code, told["outcome"]) == (0, "updated")
         whole = sum(len(i.data) for i in read_set([release])) // len(request.slots)

@@ -45,14 +45,15 @@ def ota(*words: object) -> tuple[int, Any]:
 
 
 class Relay:
-    """A line between a tool and a board that can be cut and mended: `port` is a symbolic link to a
-    pseudo-terminal of its own. `passed` counts the bytes from the tool."""
+    """A line between a tool and a board that can be cut and mended, or held: `port` is a symbolic
+    link to a pseudo-terminal of its own. `passed` counts the bytes from the tool."""
 
     def __init__(self, board_port: str, port: Path) -> None:
         self.port = port
         self.passed = 0
         self._board = os.open(board_port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         self._cut_at: int | None = None
+        self._hold_at: int | None = None
         self._ends: tuple[int, int] | None = None
         self._stop = threading.Event()
         self.mend()
@@ -62,6 +63,14 @@ class Relay:
     def cut_after(self, count: int) -> None:
         """Cuts the line once `count` more bytes have passed from the tool."""
         self._cut_at = self.passed + count
+
+    def hold_after(self, count: int | None) -> None:
+        """Nothing from the tool passes once `count` bytes have; None: everything again."""
+        self._hold_at = count
+
+    @property
+    def is_held(self) -> bool:
+        return self._hold_at is not None and self.passed >= self._hold_at
 
     @property
     def is_cut(self) -> bool:
@@ -92,7 +101,8 @@ class Relay:
             if ends is None:
                 self._stop.wait(0.01)
                 continue
-            ready, _, _ = select.select([self._board, ends[0]], [], [], 0.02)
+            heard = [self._board] if self.is_held else [self._board, ends[0]]
+            ready, _, _ = select.select(heard, [], [], 0.02)
             with suppress(OSError):
                 if self._board in ready:
                     os.write(ends[0], os.read(self._board, 4096))
