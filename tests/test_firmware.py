@@ -253,7 +253,7 @@ def test_qemu_ends_with_a_killed_tool():
     request = firmware("qemu-m4", AD)
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from tinyseal.board import load_board; from tinyseal.virtual.boards import power_up\n"
+        "from tinyseal.profiles import load_board; from tinyseal.virtual.boards import power_up\n"
         "q = power_up(load_board('qemu-m4'), Path(sys.argv[1])); print(q.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
