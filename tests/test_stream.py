@@ -16,6 +16,7 @@ from tinyseal.graph.ops.window import Window
 from tinyseal.graph.reference import Interpreter
 from tinyseal.graph.tflite import import_tflite
 from tinyseal.plan.goal import Goal, Optimise
+from tinyseal.plan.kernels import KernelSet
 from tinyseal.plan.kernels.stream import Call, Stream
 from tinyseal.plan.planner import plan
 from tinyseal.plan.stream import ROWS, Streams
@@ -58,13 +59,22 @@ def streams_of(graph, board):
                 yield first, end, made.params
 
 
-@pytest.mark.parametrize("name", ["host", "qemu-m4", "qemu-rv32"])
+@pytest.mark.parametrize(
+    ("name", "kernels"),
+    [
+        ("host", None),
+        ("qemu-m4", None),
+        ("qemu-rv32", None),
+        ("qemu-m55", KernelSet.TUNED),
+        ("qemu-m55", KernelSet.CMSIS_NN),
+    ],
+)
 @pytest.mark.parametrize("network", [chain, residual])
-def test_streamed_layers_have_the_references_bytes(name, network, campaign, tmp_path):
+def test_streamed_layers_have_the_references_bytes(name, kernels, network, campaign, tmp_path):
     count = 0
     for seed in range(0, 24 * campaign, 4):
         graph, rng = network(seed)
-        made = plan(graph, load_board(name), goal=SMALLEST)
+        made = plan(graph, load_board(name), kernels, goal=SMALLEST)
         count += sum(isinstance(step.lowered.params, Stream) for step in made.steps)
         reference, capsule = (
             Interpreter(graph),
@@ -127,3 +137,14 @@ def test_residual_blocks_are_streamed_within_a_budget():
     assert within.instructions < 1.06 * fast.instructions
     smallest = plan(graph, board, goal=SMALLEST)
     assert sum(smallest.arena_bytes) <= 14_400
+
+
+@pytest.mark.parametrize("kernels", [KernelSet.CMSIS_NN, KernelSet.TUNED])
+def test_image_classification_is_exact_where_calls_take_what_scratch_is_left(kernels, tmp_path):
+    graph = load_model(ROOT / "models/ic_int8.tflite")
+    made = plan(graph, load_board("qemu-m55"), kernels)
+    assert any(isinstance(step.lowered.params, Stream) for step in made.steps)
+    capsule = HostCapsule(made, tmp_path, extra=cmsis_nn_arguments())
+    inputs = sample_inputs(graph, np.random.default_rng(0), 0)
+    expected = Interpreter(graph).invoke(inputs)[0]
+    np.testing.assert_array_equal(capsule.invoke(inputs)[0], expected)

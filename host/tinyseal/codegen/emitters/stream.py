@@ -17,12 +17,13 @@ def emitter(emitters: Mapping[str, Emitter]) -> Emitter:
 
     def emit(e: Emission) -> None:
         p = e.step.lowered.params
-        assert isinstance(p, Stream) and e.step.scratch is not None
+        own = e.step.scratch
+        assert isinstance(p, Stream) and own is not None
         e.header("string.h")
         memory = {
             "input": e.plan.buffers[e.step.lowered.inputs[0]],
             "output": e.plan.buffers[e.step.lowered.outputs[0]],
-            "lines": e.step.scratch,
+            "lines": own,
         }
 
         def at(place: Place, stride: int = 0) -> str:
@@ -30,7 +31,7 @@ def emitter(emitters: Mapping[str, Emitter]) -> Emitter:
             offset = f"{whole.offset + place.offset}" + (f" + turn * {stride}" if stride else "")
             return e.pointer_to(whole.region, offset)
 
-        scratch = replace(e.step.scratch, offset=e.step.scratch.offset + p.lines)
+        scratch = replace(own, offset=own.offset + p.lines, bytes=own.bytes - p.lines)
         for loop in loops(p.calls):
             margin = "    " if loop.count > 1 else ""
             if loop.count > 1:
