@@ -265,5 +265,8 @@ def test_flasher_that_fails_says_why(changes, expected):
 
 def test_board_without_flasher_says_what_to_do():
     request = firmware("qemu-m4", SMALL)
-    with pytest.raises(DeviceError, match=r"no \[flasher\]; flash .*firmware.hex by hand"):
+    with pytest.raises(DeviceError, match="qemu-m4: is a virtual board, with nothing to flash"):
         flash(request.board, ROOT / request.merged, "/dev/null")
+    real = request.board.model_copy(update={"runner": None})
+    with pytest.raises(DeviceError, match=r"no \[flasher\]; flash .*firmware.hex by hand"):
+        flash(real, ROOT / request.merged, "/dev/null")
