@@ -10,7 +10,7 @@ from tinyseal.plan.tuning import NO_TUNING, Tuning
 
 
 class Optimise(enum.Enum):
-    SPEED = "speed"  # the fewest instructions, or 0.2 % more where that takes less arena
+    SPEED = "speed"  # the fewest instructions by estimate, or 0.2 % more for a smaller arena
     SIZE = "size"  # the least code in flash, then the fewest instructions
     RAM = "ram"  # the smallest arena that is found, then the fewest instructions
 
