@@ -279,6 +279,16 @@ def test_bench_measures_every_set_and_the_counts_add_up(tmp_path):
     assert chart.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_model_that_does_not_fit_is_left_out_of_several():
+    words = ("--board", "qemu-m0", "--kernels", "reference", "--json")
+    large, small = "models/ic_int8.tflite", "tests/corpus/chain.tflite"
+    done = bench("--model", large, "--model", small, *words)
+    assert done.returncode == 0
+    assert [row["model"] for row in json.loads(done.stdout)] == ["chain"]
+    assert "left out: qemu-m0: arena needs 14336 B" in done.stderr
+    assert bench("--model", large, *words).returncode == 1
+
+
 def test_bench_names_the_valid_choices():
     done = bench("--board", "qemu-m5")
     assert done.returncode != 0

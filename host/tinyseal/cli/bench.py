@@ -83,11 +83,20 @@ def command(
     if plot is not None:
         require_plots(plot)
     groups: list[list[Row]] = []
+    misfits: list[ToolError] = []
     for b, m in pairs:
         named = {"board": b, "model": str(m), **words}
         sets = kernels or default_sets(parse(named, [], []).board)
         requests = [parse({**named, "kernels": name}, [], []) for name in sets]
-        groups.append(_measure(requests, choosy=bool(kernels)))
+        try:
+            groups.append(_measure(requests, choosy=bool(kernels)))
+        except (PlanError, BuildError) as e:
+            if len(pairs) == 1:
+                raise
+            misfits.append(e)
+            _left_out(e)
+    if not groups:
+        raise misfits[0]
     if as_json:
         print_json(
             [
@@ -176,8 +185,12 @@ def _measure(requests: Sequence[Request], choosy: bool) -> list[Row]:
     if not rows:
         raise misfits[0]
     for misfit in misfits:
-        errors.print(f"left out: {misfit}", markup=False, highlight=False, soft_wrap=True)
+        _left_out(misfit)
     return rows
+
+
+def _left_out(misfit: ToolError) -> None:
+    errors.print(f"left out: {misfit}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(rows: Sequence[Row]) -> None:
