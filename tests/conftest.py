@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,9 @@ settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("repeatable")
 
 os.environ.setdefault("COLUMNS", "120")  # of the tables that tests read
+
+# Tools are interrupted here; what a shell runs in the background ignores that, and what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # With pytest -n, each process builds in a folder of its own, and takes objects from the others.
 if "PYTEST_XDIST_WORKER" in os.environ:
