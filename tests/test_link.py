@@ -153,12 +153,12 @@ def test_a_tool_that_lies_is_found_out(monkeypatch):
 
     real, calls = link_torture.update, 0
 
-    async def first_honest(device, images, boot_seconds=1.0):
+    async def first_honest(device, images, **how):
         nonlocal calls
         calls += 1
         if calls == 3:  # after that over the good line, and the look at it afterwards
             return None
-        return await real(device, images, boot_seconds=boot_seconds)
+        return await real(device, images, **how)
 
     monkeypatch.setattr(link_torture, "update", first_honest)
     result = torture_link(firmware("host", SMALL), 1, 1)
